@@ -1,0 +1,1 @@
+"""Deep models for bulk multi-omics tables in JAX: complete, embed, translate and explain."""

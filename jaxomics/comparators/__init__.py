@@ -1,0 +1,1 @@
+"""Simple methods that every deep model stands beside."""

@@ -1,0 +1,1 @@
+"""Tables in and out: container, readers, alignment, preprocessing, splits, simulation."""

@@ -1,0 +1,1 @@
+"""Flax building blocks: stacks, latents, dropout."""
