@@ -209,7 +209,8 @@ def _check_view(name: str, table: pd.DataFrame, notes: list[dict]) -> pd.DataFra
         row, column = infinite[0]
         raise InputError(
             f"view {name!r}: expected finite numbers, found {len(infinite)} infinite cells, the "
-            f"first at sample {samples[row]!r}, feature {features[column]!r}; leave such cells empty"
+            f"first at sample {samples[row]!r}, feature {features[column]!r}; leave such cells "
+            "empty"
         )
     measured = ~np.isnan(values)
     if not measured.any():
@@ -226,7 +227,7 @@ def _numbers(name: str, table: pd.DataFrame, samples: pd.Index, features: pd.Ind
     """Return the cells as float32, or raise naming the first cell that is text."""
     numeric = all(pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes.unique())
     if not numeric:
-        parsed = table.apply(pd.to_numeric, errors="coerce")
+        parsed = table.apply(_parse)
         bad = np.argwhere(parsed.isna().to_numpy() & table.notna().to_numpy())
         if len(bad):
             row, column = bad[0]
@@ -240,6 +241,15 @@ def _numbers(name: str, table: pd.DataFrame, samples: pd.Index, features: pd.Ind
         return table.to_numpy(dtype=np.float32, na_value=np.nan)
 
 
+def _parse(column: pd.Series) -> pd.Series:
+    """Return a column as numbers, NaN where a cell is none (dates are not numbers)."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        column = column.astype(str)
+    return pd.to_numeric(column, errors="coerce")
+
+
 def _check_labels(
     labels: pd.DataFrame | None, samples: pd.Index, notes: list[dict]
 ) -> pd.DataFrame:
@@ -248,7 +258,7 @@ def _check_labels(
         return pd.DataFrame(index=samples)
     table = labels.copy()
     table.index = pd.Index(_text_ids(labels.index, "sample", "labels"), name="sample")
-    table.columns = [str(column) for column in table.columns]
+    table.columns = pd.Index([str(column) for column in table.columns])
     repeated = table.columns[table.columns.duplicated()]
     if len(repeated):
         raise InputError(f"labels: column {repeated[0]!r} stands there twice; rename one")
