@@ -23,3 +23,7 @@ def unknown(what: str, found: str, known: Iterable[str]) -> InputError:
     hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else "."
     shown = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
     return InputError(f"unknown {what} {found!r}{hint} Known: {shown or 'none'}")
+
+
+class NonFiniteError(InputError):
+    """Training left the finite numbers; names the metric, the replica and the epoch."""

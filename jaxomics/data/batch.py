@@ -1,0 +1,147 @@
+"""From host tables to device arrays: `DataSpec`, `Data`, `Batch`, and the gather between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxomics.types import Array, Views
+
+Likelihood = Literal["mean", "macro"]
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """Static facts of one view: what decides shapes and the loss.
+
+    Attributes:
+      name: the view.
+      features: number of features that the decoder writes.
+      encoded: columns that the encoder reads; None = all.
+      likelihood: `mean` squared error over cells, or `macro` over the levels.
+      levels: every value the view may take, for `macro`; standardised like the view.
+    """
+
+    name: str
+    features: int
+    encoded: tuple[int, ...] | None = None
+    likelihood: Likelihood = "mean"
+    levels: tuple[float, ...] = ()
+
+    @property
+    def inputs(self) -> int:
+        """Number of features that the encoder reads."""
+        return self.features if self.encoded is None else len(self.encoded)
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Static facts of a data set: views in order, conditionals, classes."""
+
+    views: tuple[ViewSpec, ...]
+    conditionals: int = 0
+    classes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the views, in order."""
+        return tuple(view.name for view in self.views)
+
+
+class Standard(struct.PyTreeNode):
+    """Scaling of each view, fitted on training rows: mean and scale, each [features]."""
+
+    mean: Views
+    scale: Views
+
+
+class Data(struct.PyTreeNode):
+    """A whole cohort on the device, in original units.
+
+    Attributes:
+      x: [n, features] per view; unobserved entries are 0.
+      observed: bool [n, features] per view.
+      conditionals: [n, conditionals], ready for use.
+      labels: int [n], -1 = unlabelled.
+    """
+
+    x: Views
+    observed: Views
+    conditionals: Array
+    labels: Array
+
+
+class Batch(struct.PyTreeNode):
+    """Rows of a cohort as a model sees them; every field is a dict keyed by view.
+
+    Attributes:
+      x: [b, features], standardised; unobserved entries are 0.
+      observed: bool [b, features].
+      sample: int [b], row ids; equal ids are the same sample.
+      conditionals: [b, conditionals].
+      labels: int [b], -1 = unlabelled.
+      weight: [b], 0 = padding.
+    """
+
+    x: Views
+    observed: Views
+    sample: Views
+    conditionals: Views
+    labels: Views
+    weight: Views
+
+
+def make_data(
+    arrays: Mapping[str, np.ndarray],
+    conditionals: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+) -> Data:
+    """Put host arrays on the device.
+
+    Args:
+      arrays: [n, features] per view, original units, NaN = not measured.
+      conditionals: [n, c]; none by default.
+      labels: int [n]; all unlabelled by default.
+    """
+    samples = len(next(iter(arrays.values())))
+    return Data(
+        x={name: jnp.asarray(np.nan_to_num(a, nan=0.0), jnp.float32) for name, a in arrays.items()},
+        observed={name: jnp.asarray(~np.isnan(a)) for name, a in arrays.items()},
+        conditionals=jnp.asarray(
+            np.zeros((samples, 0)) if conditionals is None else conditionals, jnp.float32
+        ),
+        labels=jnp.asarray(np.full(samples, -1) if labels is None else labels, jnp.int32),
+    )
+
+
+def gather(data: Data, standard: Standard, rows: Array, weight: Array) -> Batch:
+    """Return the same rows of every view, standardised: the paired batch.
+
+    Args:
+      data: the cohort.
+      standard: scaling; applied here, so folds with different scaling share one `Data`.
+      rows: int [b].
+      weight: [b], 0 = padding; padding rows count as unobserved.
+    """
+    names = list(data.x)
+    observed = {v: data.observed[v][rows] & (weight > 0)[:, None] for v in names}
+    x = {
+        v: jnp.where(
+            observed[v],
+            (data.x[v][rows] - standard.mean[v][None]) / standard.scale[v][None],
+            0.0,
+        )
+        for v in names
+    }
+    labels = jnp.where(weight > 0, data.labels[rows], -1)
+    return Batch(
+        x=x,
+        observed=observed,
+        sample=dict.fromkeys(names, rows),
+        conditionals=dict.fromkeys(names, data.conditionals[rows]),
+        labels=dict.fromkeys(names, labels),
+        weight=dict.fromkeys(names, weight),
+    )

@@ -1,0 +1,123 @@
+"""An epoch is a scan over index rows of data that stay on the device."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxomics.data.batch import Data, Standard, gather
+from jaxomics.data.sampling import evaluation_plan, paired_plan
+from jaxomics.engine.control import scheduled_rate, update_control
+from jaxomics.engine.game import Step
+from jaxomics.engine.state import Control, Split, Train, TrainState
+from jaxomics.models.base import Hyper, Model
+from jaxomics.types import Array, Metrics
+
+
+def run_epoch(
+    step: Step,
+    state: TrainState,
+    data: Data,
+    standard: Standard,
+    plan: Array,
+    hyper: Hyper,
+    train: Train,
+    rate: Array,
+) -> tuple[TrainState, Metrics]:
+    """Take one step per row of `plan` ([steps, batch]); return metrics averaged over steps."""
+    total = train.epochs * len(plan)
+    weight = jnp.ones(plan.shape[1])
+
+    def body(state: TrainState, rows: Array) -> tuple[TrainState, Metrics]:
+        factor = rate * scheduled_rate(train, state.step, total)
+        return step(state, gather(data, standard, rows, weight), hyper, factor)
+
+    state, metrics = jax.lax.scan(body, state, plan)
+    return state, jax.tree.map(jnp.mean, metrics)
+
+
+def evaluate(
+    model: Model,
+    state: TrainState,
+    data: Data,
+    standard: Standard,
+    split: Split,
+    hyper: Hyper,
+    batch: int,
+) -> Metrics:
+    """Return the losses on the validation rows in evaluation mode, averaged over batches."""
+    rows, weights = evaluation_plan(jnp.asarray(split.valid), split.valid_size, batch)
+
+    def body(carry: None, step: tuple[Array, Array]) -> tuple[None, Metrics]:
+        found: Metrics = {}
+        for player in model.players:
+            aux = player.loss(
+                state.params, state.collections, gather(data, standard, *step), state.key, hyper,
+                train=False,
+            )[1]  # fmt: skip
+            prefix = f"{player.name}/" if len(model.players) > 1 else ""
+            found |= {prefix + name: value for name, value in aux.metrics.items()}
+        return carry, found
+
+    _, metrics = jax.lax.scan(body, None, (rows, weights))
+    counts = jnp.any(weights > 0, axis=1).astype(jnp.float32)
+    return jax.tree.map(lambda m: jnp.sum(m * counts) / jnp.maximum(jnp.sum(counts), 1.0), metrics)
+
+
+def run_epochs(
+    model: Model,
+    step: Step,
+    state: TrainState,
+    control: Control,
+    data: Data,
+    standard: Standard,
+    split: Split,
+    hyper: Hyper,
+    train: Train,
+    shape: tuple[int, int, int],
+    start: Array,
+    count: Array,
+) -> tuple[TrainState, Control, dict[str, Metrics]]:
+    """Run `count` epochs without the host; the program is the same for every count.
+
+    A replica that has stopped keeps its state; metrics come back as [buffer] arrays of which
+    the first `count` are filled.
+
+    Args:
+      model, step: what to train, and its step.
+      state, control: carries.
+      data, standard, split, hyper: the run's data and settings.
+      train: static settings.
+      shape: steps per epoch, batch size, length of the metrics buffer; static.
+      start: number of the first epoch.
+      count: how many epochs, at most the buffer's length.
+    """
+    steps, batch, length = shape
+
+    def one(state: TrainState, control: Control, epoch: Array):
+        key = jax.random.fold_in(jax.random.fold_in(state.key, 2**31 - 1), epoch)
+        plan = paired_plan(key, jnp.asarray(split.train), split.train_size, batch, steps)
+        new, metrics = run_epoch(step, state, data, standard, plan, hyper, train, control.rate)
+        rate = control.rate * scheduled_rate(train, new.step - 1, train.epochs * steps)
+        metrics = {"train": metrics | {"lr": hyper.learning_rate * rate}}
+        watched = metrics["train"][model.monitor]
+        if len(split.valid):
+            metrics["valid"] = evaluate(model, new, data, standard, split, hyper, batch)
+            watched = metrics["valid"][model.monitor]
+        after = update_control(control, train, watched, epoch, new.params, hyper.learning_rate)
+        if train.stop_patience is not None:
+            new, after = jax.tree.map(
+                lambda fresh, kept: jnp.where(control.active, fresh, kept),
+                (new, after),
+                (state, control),
+            )
+        return new, after, metrics
+
+    shapes = jax.eval_shape(one, state, control, start)[2]
+    buffer = jax.tree.map(lambda m: jnp.zeros((length, *m.shape), m.dtype), shapes)
+
+    def body(i: Array, carry):
+        state, control, buffer = carry
+        state, control, metrics = one(state, control, start + i)
+        buffer = jax.tree.map(lambda b, m: b.at[i].set(m), buffer, metrics)
+        return state, control, buffer
+
+    return jax.lax.fori_loop(0, count, body, (state, control, buffer))

@@ -1,0 +1,238 @@
+"""The only host loop: compile once, run some epochs per call, log, save, stop."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxomics.data.batch import Data, Standard, gather
+from jaxomics.engine.checkpoint import Checkpoints
+from jaxomics.engine.control import start_control
+from jaxomics.engine.epoch import run_epochs
+from jaxomics.engine.game import make_step, start_state
+from jaxomics.engine.log import Progress, rewind_lines, write_lines
+from jaxomics.engine.state import FitResult, Split, Train, TrainState
+from jaxomics.errors import InputError, NonFiniteError
+from jaxomics.models.base import Hyper, Model
+from jaxomics.types import Key
+
+BUFFER = 64
+"""Most epochs per call: the length of the metrics buffer on the device."""
+CALL_SECONDS = 2.0
+"""Aim for calls of this length, so that logs, checkpoints and Ctrl-C are prompt."""
+
+
+class Recorder(NamedTuple):
+    """Where a run leaves its traces.
+
+    Attributes:
+      folder: run folder for metrics.jsonl and checkpoints; None keeps nothing.
+      resume: continue from the newest checkpoint, if there is one.
+      quiet: no progress line.
+      label: name shown on the progress line.
+    """
+
+    folder: Path | None = None
+    resume: bool = False
+    quiet: bool = True
+    label: str = "train"
+
+
+def fit(
+    model: Model,
+    data: Data,
+    standard: Standard,
+    split: Split,
+    hyper: Hyper,
+    train: Train,
+    *,
+    key: Key,
+    recorder: Recorder | None = None,
+    start: TrainState | None = None,
+) -> FitResult:
+    """Train one replica.
+
+    Args:
+      model: what to train.
+      data: the cohort on the device.
+      standard: scaling, fitted on the training rows.
+      split: training and validation rows.
+      hyper: traced settings.
+      train: static settings.
+      key: the only source of randomness.
+      recorder: run folder, progress and resuming.
+      start: state of a finished stage to go on from; fresh by default.
+
+    Raises:
+      NonFiniteError: a loss became infinite or NaN.
+    """
+    shape = epoch_shape(train, int(split.train_size))
+    hyper = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), hyper)
+
+    def begin(data: Data, standard: Standard, rows: jax.Array, hyper: Hyper, key: Key):
+        example = gather(data, standard, rows[:2], jnp.ones(2))
+        state = start_state(model, example, hyper, key) if start is None else start
+        return state, start_control(state.params, train)
+
+    state, control = jax.jit(begin)(data, standard, jnp.asarray(split.train), hyper, key)
+    step = make_step(model)
+
+    def epochs(state, control, data, standard, split, hyper, first, count):
+        return run_epochs(
+            model, step, state, control, data, standard, split, hyper, train, shape, first, count
+        )
+
+    program = jax.jit(epochs, donate_argnums=(0, 1))
+    settings = (data, standard, jax.tree.map(jnp.asarray, split), hyper)
+    return drive(program, state, control, settings, train, recorder or Recorder())
+
+
+def drive(
+    program: Callable,
+    state: Any,
+    control: Any,
+    settings: tuple,
+    train: Train,
+    recorder: Recorder,
+) -> FitResult:
+    """Run a jitted block of epochs until the end; the carry may have a leading replica axis.
+
+    Args:
+      program: jitted (state, control, *settings, first, count) -> (state, control, metrics).
+      state, control: carries; their memory is reused.
+      settings: what the program reads.
+      train: static settings.
+      recorder: run folder, progress and resuming.
+    """
+    done, history = 0, []
+    clock = {"compile": 0.0, "run": 0.0, "pause": 0.0}
+    checkpoints = Checkpoints(recorder.folder / "checkpoints") if recorder.folder else None
+    if checkpoints and recorder.resume:
+        done, state, control, history = _resume(checkpoints, recorder, state, control)
+    zero = jnp.zeros((), jnp.int32)
+    begun = time.perf_counter()
+    compiled = program.lower(state, control, *settings, zero, zero).compile()
+    clock["compile"] = time.perf_counter() - begun
+    progress = Progress(recorder.label, train.epochs, quiet=recorder.quiet)
+    count, saved = 1, time.monotonic()
+    with interruptible() as interrupted:
+        while done < train.epochs and bool(np.any(control.active)):
+            count = min(count, train.epochs - done, BUFFER)
+            begun = time.perf_counter()
+            state, control, metrics = compiled(
+                state,
+                control,
+                *settings,
+                jnp.asarray(done, jnp.int32),
+                jnp.asarray(count, jnp.int32),
+            )
+            metrics = jax.device_get(metrics)
+            spent = time.perf_counter() - begun
+            clock["run"] += spent
+            rows = _rows(metrics, done, count)
+            done += count
+            history += rows
+            if recorder.folder:
+                write_lines(recorder.folder / "metrics.jsonl", rows)
+            _check_finite(rows)
+            progress.update(done, _headline(rows))
+            stop = bool(interrupted)
+            if checkpoints and (stop or time.monotonic() - saved > train.checkpoint_seconds):
+                begun = time.perf_counter()
+                checkpoints.save(done, (state, control), wait=stop)
+                clock["pause"] += time.perf_counter() - begun
+                saved = time.monotonic()
+            if stop:
+                raise KeyboardInterrupt(f"stopped after epoch {done} of {train.epochs}")
+            count = int(np.clip(CALL_SECONDS * count / max(spent, 1e-3), 1, BUFFER))
+    progress.close()
+    if checkpoints:
+        with checkpoints:
+            checkpoints.save(done, (state, control), wait=True)
+    params = control.best_params if train.restore_best else state.params
+    return FitResult(params, state.collections, state, control, history, clock)
+
+
+@contextmanager
+def interruptible() -> Iterator[list[bool]]:
+    """Turn the first Ctrl-C into a non-empty list, so that a loop can save and stop.
+
+    A second Ctrl-C acts at once. Outside the main thread signals are left alone.
+    """
+    seen: list[bool] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        seen.append(True)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def epoch_shape(train: Train, size: int) -> tuple[int, int, int]:
+    """Return steps per epoch, batch size and buffer length for `size` training rows."""
+    if size < 2:
+        raise InputError(f"expected at least 2 training samples, found {size}; add samples")
+    batch = min(train.batch_size, size)
+    return size // batch, batch, min(BUFFER, train.epochs)
+
+
+def _resume(
+    checkpoints: Checkpoints, recorder: Recorder, state: Any, control: Any
+) -> tuple[int, Any, Any, list[dict[str, Any]]]:
+    """Return epochs done, carries and history of the newest checkpoint, or the fresh ones."""
+    assert recorder.folder is not None
+    epoch = checkpoints.latest()
+    rows = rewind_lines(recorder.folder / "metrics.jsonl", epoch or 0)
+    if epoch is None:
+        return 0, state, control, []
+    state, control = checkpoints.restore(epoch, (state, control))
+    return epoch, state, control, rows
+
+
+def _rows(metrics: dict[str, dict[str, np.ndarray]], done: int, count: int) -> list[dict[str, Any]]:
+    """Return one flat row per epoch, replica and split; epochs count from 1."""
+    rows = []
+    for epoch in range(count):
+        for split, named in metrics.items():
+            arrays = {name: np.atleast_2d(np.asarray(value)) for name, value in named.items()}
+            for replica in range(len(next(iter(arrays.values())))):
+                head = {"epoch": done + epoch + 1, "replica": replica, "split": split}
+                rows.append(head | {k: float(v[replica, epoch]) for k, v in arrays.items()})
+    return rows
+
+
+def _check_finite(rows: list[dict[str, Any]]) -> None:
+    """Raise at the first metric that is not finite."""
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, float) and not np.isfinite(value):
+                raise NonFiniteError(
+                    f"expected finite training, found {name} = {value} in replica "
+                    f"{row['replica']} at epoch {row['epoch']} ({row['split']}); lower the "
+                    "learning rate, or look for extreme values with `jaxomics inspect`"
+                )
+
+
+def _headline(rows: list[dict[str, Any]]) -> str:
+    """Return the losses of the last epoch for the progress line, averaged over replicas."""
+    losses: dict[str, list[float]] = {}
+    for row in rows:
+        if row["epoch"] == rows[-1]["epoch"]:
+            name = next(name for name in row if name.endswith("loss"))
+            losses.setdefault(row["split"], []).append(row[name])
+    return ", ".join(f"{split} loss {np.mean(found):.4f}" for split, found in losses.items())

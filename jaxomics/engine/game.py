@@ -1,0 +1,91 @@
+"""Players to a step: each loss is differentiated in its own player's parameters."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxomics.data.batch import Batch
+from jaxomics.engine.state import TrainState
+from jaxomics.models.base import Aux, Hyper, Model, Player, Variables
+from jaxomics.types import Array, Key, Metrics
+
+Step = Callable[[TrainState, Batch, Hyper, Array], tuple[TrainState, Metrics]]
+"""(state, batch, hyper, rate) -> (state, metrics); `rate` is a factor on the learning rate."""
+
+
+def start_state(model: Model, batch: Batch, hyper: Hyper, key: Key) -> TrainState:
+    """Return the state before the first step: fresh parameters and optimiser moments."""
+    init_key, run_key = jax.random.split(key)
+    variables: Variables = model.init(init_key, batch)
+    optimizer = {
+        player.name: player.optimizer(hyper).init(variables.params[player.name])
+        for player in model.players
+    }
+    return TrainState(
+        variables.params, optimizer, variables.collections, jnp.zeros((), jnp.int32), run_key
+    )
+
+
+def make_step(model: Model) -> Step:
+    """Return the step of a game.
+
+    In `sequential` order a player sees what the players before it have become; in
+    `simultaneous` order all see the state before the step. Players share the key, so they meet
+    the same random draws.
+    """
+
+    def step(
+        state: TrainState, batch: Batch, hyper: Hyper, rate: Array
+    ) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        old, metrics = state, {}
+        for player in model.players:
+            for i in range(player.updates):
+                seen = old if model.order == "simultaneous" and i == 0 else state
+                state, found = _move(player, seen, state, batch, key, hyper, rate)
+                metrics |= _named(player, found, len(model.players))
+        return state.replace(step=state.step + 1), metrics
+
+    return step
+
+
+def _move(
+    player: Player,
+    seen: TrainState,
+    state: TrainState,
+    batch: Batch,
+    key: Key,
+    hyper: Hyper,
+    rate: Array,
+) -> tuple[TrainState, Metrics]:
+    """Update one player once, from the gradient at what it has seen."""
+    name = player.name
+
+    def own_loss(own: object) -> tuple[Array, Aux]:
+        params = {**seen.params, name: own}
+        return player.loss(params, seen.collections, batch, key, hyper, train=True)
+
+    (_, aux), gradient = jax.value_and_grad(own_loss, has_aux=True)(seen.params[name])
+    update, moments = player.optimizer(hyper).update(
+        gradient, state.optimizer[name], state.params[name]
+    )
+    update = jax.tree.map(lambda u: u * rate, update)
+    params = optax.apply_updates(state.params[name], update)
+    norms = {
+        "grad_norm": optax.global_norm(gradient),
+        "update_norm": optax.global_norm(update),
+        "param_norm": optax.global_norm(params),
+    }
+    new = state.replace(
+        params={**state.params, name: params},
+        optimizer={**state.optimizer, name: moments},
+        collections={**state.collections, **aux.collections},
+    )
+    return new, aux.metrics | norms
+
+
+def _named(player: Player, metrics: Metrics, players: int) -> Metrics:
+    """Prefix metrics with the player's name when there are several players."""
+    return metrics if players == 1 else {f"{player.name}/{k}": v for k, v in metrics.items()}

@@ -1,0 +1,100 @@
+"""What a model is: a `NamedTuple` of pure functions that the engine can train.
+
+A loss is a function of all parameters, differentiated with respect to those of its player. A
+VAE has one player, a GAN two. Everything here is traced, vmappable, and free of state.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Protocol
+
+import jax
+import optax
+
+from jaxomics.data.batch import Batch
+from jaxomics.types import Array, Collections, Key, Metrics, Params, Views
+
+Hyper = Any
+"""A pytree of floats: learning rates, loss weights, dropout rates. Traced, hence vmappable."""
+
+
+class Variables(NamedTuple):
+    """What `init` returns: parameters keyed by player, and collections such as batch statistics."""
+
+    params: Params
+    collections: Collections
+
+
+class Aux(NamedTuple):
+    """What a loss returns beside its value: scalars for the reader, state for the next step."""
+
+    metrics: Metrics
+    collections: Collections
+
+
+class LossFn(Protocol):
+    """A player's loss on one batch."""
+
+    def __call__(
+        self,
+        params: Params,
+        collections: Collections,
+        batch: Batch,
+        key: Key,
+        hyper: Hyper,
+        *,
+        train: bool,
+    ) -> tuple[Array, Aux]:
+        """Return the loss to minimise, and what else came out."""
+        ...
+
+
+class Player(NamedTuple):
+    """One side of a game.
+
+    Attributes:
+      name: `params[name]` is what the gradient of the loss updates.
+      loss: the loss this player minimises.
+      optimizer: builds the update rule inside the traced step, so learning rates may vary.
+      updates: inner updates per step.
+    """
+
+    name: str
+    loss: LossFn
+    optimizer: Callable[[Hyper], optax.GradientTransformation]
+    updates: int = 1
+
+
+class Tasks(NamedTuple):
+    """What a fitted model can do, in evaluation mode; None = unsupported.
+
+    Attributes:
+      encode: (params, collections, batch) -> mean and variance of z, both [b, latent].
+      decode: (params, collections, z, conditionals) -> [b, features] per view, standardised.
+    """
+
+    encode: Callable[[Params, Collections, Batch], tuple[Array, Array]] | None = None
+    decode: Callable[[Params, Collections, Array, Array], Views] | None = None
+
+
+class Model(NamedTuple):
+    """A model as the engine sees it.
+
+    Attributes:
+      init: key and an example batch to variables.
+      players: in the order in which they move.
+      order: `sequential` lets later players meet the updated earlier ones; `simultaneous` shows
+        everyone the old state.
+      tasks: what the fitted model can do.
+      monitor: metric that plateau and early stopping watch.
+    """
+
+    init: Callable[[Key, Batch], Variables]
+    players: tuple[Player, ...]
+    order: Literal["sequential", "simultaneous"] = "sequential"
+    tasks: Tasks = Tasks()
+    monitor: str = "loss"
+
+
+def count_parameters(params: Params) -> int:
+    """Return the number of trainable scalars."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
