@@ -1,0 +1,136 @@
+"""Samples in the latent space, in two dimensions and coloured by a label."""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxomics.figures.style import GREY, PALE, look, new_figure, plain, shorten, tidy_axes
+
+OTHER = "other"
+UNKNOWN = "not recorded"
+
+
+def latent_scatter(
+    latent: pd.DataFrame, labels: pd.Series | None = None, max_groups: int = 12
+) -> Figure:
+    """Draw every sample as a point, coloured by its label.
+
+    The largest groups get a colour and a marker each; the rest is grey, so that 40 tissues do
+    not become 40 colours that nobody can tell apart.
+
+    Args:
+      latent: [samples, dimensions]. Two columns are drawn as they are (UMAP coordinates); more
+        are projected on their first two principal components. Rows with NaN are left out.
+      labels: class of each sample, indexed like `latent`; samples without one are pale.
+      max_groups: the most groups that get a colour of their own.
+
+    Raises:
+      ValueError: the table has no complete row or no column.
+    """
+    table = latent.dropna()
+    if table.empty:
+        raise ValueError(
+            "expected a latent table with at least one complete row and one column; "
+            f"found {latent.shape[0]} rows x {latent.shape[1]} columns, none complete"
+        )
+    points, names = _two_dimensions(table)
+    figure = new_figure(8.2, 5.4)
+    axes = figure.subplots()
+    if labels is None:
+        _points(axes, points, colour=look(0).colour)
+    else:
+        _groups(axes, points, labels.reindex(table.index), max_groups)
+        axes.legend(
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.0),
+            frameon=False,
+            fontsize=8.5,
+            title=shorten(plain(labels.name)) if labels.name is not None else None,
+            alignment="left",
+        )
+    tidy_axes(axes, title=f"Latent space of {len(table):,} samples", x=names[0], y=names[1])
+    axes.grid(visible=False)
+    return figure
+
+
+def principal_components(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return coordinates on the first two principal components and their variance shares.
+
+    Signs are fixed: the loading that is largest in absolute value is positive.
+
+    Args:
+      values: [samples, dimensions], finite.
+
+    Returns:
+      Coordinates [samples, 2] and shares [2]; zeros where there is no second component.
+
+    >>> points, share = principal_components(np.array([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]]))
+    >>> points[:, 0].round(6).tolist(), share.round(6).tolist()
+    ([-5.0, 0.0, 5.0], [1.0, 0.0])
+    """
+    centred = values - values.mean(axis=0)
+    left, scale, right = np.linalg.svd(centred, full_matrices=False)
+    largest = right[np.arange(len(right)), np.abs(right).argmax(axis=1)]
+    scores = left * scale * np.where(largest < 0, -1.0, 1.0)
+    total = float((scale**2).sum())
+    share = scale**2 / total if total > 0 else np.zeros_like(scale)
+    lacking = max(0, 2 - len(scale))
+    points = np.pad(scores[:, :2], ((0, 0), (0, lacking)))
+    return points, np.pad(share[:2], (0, lacking))
+
+
+def _two_dimensions(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """Return coordinates [samples, 2] and the names of the two axes."""
+    values = table.to_numpy(dtype=float)
+    if table.shape[1] == 2:
+        return values, [shorten(plain(column)) for column in table.columns]
+    points, share = principal_components(values)
+    return points, [f"PC{i + 1} ({share[i]:.0%} of variance)" for i in range(2)]
+
+
+def _groups(axes: Axes, points: np.ndarray, labels: pd.Series, max_groups: int) -> None:
+    """Draw the largest groups in colour, the other and the unlabelled samples beneath them."""
+    names = labels.astype("string").fillna(UNKNOWN).to_numpy(dtype=str)
+    unknown = labels.isna().to_numpy()
+    counts = Counter(sorted(names[~unknown]))
+    shown = [group for group, _ in counts.most_common(max_groups)]
+    rest = ~unknown & ~np.isin(names, shown)
+    for place, group in enumerate(shown):
+        chosen = ~unknown & (names == group)
+        style = look(place)
+        label = f"{shorten(plain(group))} ({counts[group]:,})"
+        _points(axes, points[chosen], style.colour, style.marker, label, size_of=len(points))
+    if rest.any():
+        kinds = len(counts) - len(shown)
+        label = f"{OTHER}: {kinds} groups ({rest.sum():,})"
+        _points(axes, points[rest], GREY, "o", label, size_of=len(points), beneath=True)
+    if unknown.any():
+        label = f"{UNKNOWN} ({unknown.sum():,})"
+        _points(axes, points[unknown], PALE, "o", label, size_of=len(points), beneath=True)
+
+
+def _points(
+    axes: Axes,
+    points: np.ndarray,
+    colour: str,
+    marker: str = "o",
+    label: str | None = None,
+    size_of: int | None = None,
+    beneath: bool = False,
+) -> None:
+    """Draw points [n, 2], smaller the more samples there are in all."""
+    size = float(np.clip(12000 / (size_of or len(points)), 9, 42))
+    axes.scatter(
+        points[:, 0],
+        points[:, 1],
+        s=size,
+        color=colour,
+        marker=marker,
+        label=label,
+        linewidths=0.3,
+        edgecolors="white",
+        zorder=1.5 if beneath else 2.5,
+    )
