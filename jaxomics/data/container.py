@@ -177,7 +177,9 @@ def _text_ids(ids: pd.Index, what: str, view: str) -> pd.Index:
     if isinstance(ids, pd.MultiIndex):
         raise InputError(f"view {view!r}: expected one {what} id per line, found several levels")
     if ids.isna().any():
-        raise InputError(f"view {view!r}: {int(ids.isna().sum())} {what} ids are empty; name them")
+        raise InputError(
+            f"view {view!r}: {int(np.sum(ids.isna()))} {what} ids are empty; name them"
+        )
     if pd.api.types.is_float_dtype(ids.dtype) and (ids == np.round(ids)).all():
         ids = ids.astype(np.int64)
     text = pd.Index([str(i).strip() for i in ids])
@@ -212,10 +214,10 @@ def _check_view(name: str, table: pd.DataFrame, notes: list[dict]) -> pd.DataFra
             f"first at sample {samples[row]!r}, feature {features[column]!r}; leave such cells "
             "empty"
         )
-    measured = ~np.isnan(values)
+    measured = np.isfinite(values)
     if not measured.any():
         raise InputError(f"view {name!r}: no cell holds a value; remove the view or fill it")
-    rows, columns = measured.any(axis=1), measured.any(axis=0)
+    rows, columns = np.any(measured, axis=1), np.any(measured, axis=0)
     _note(notes, name, "sample", samples[~rows], "no measured value in this view")
     _note(notes, name, "feature", features[~columns], "no measured value in any sample")
     out = pd.DataFrame(values[rows][:, columns], index=samples[rows], columns=features[columns])
