@@ -1,0 +1,284 @@
+"""Preprocessing of a cohort: which features are kept, what the encoder sees, how values scale.
+
+`fit_preprocess` takes the steps of Cai et al. 2024 in their order and returns a `Preprocess`,
+which is stored beside a model. Nothing here needs an accelerator, so that a stored model can be
+applied with numpy alone.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from jaxomics.config import from_json, to_json
+from jaxomics.data.align import feature_report, match_features
+from jaxomics.data.atomic import whole_file
+from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics, view_kind
+from jaxomics.data.filters import ever_essential, fit_missing_filter, variable_features
+from jaxomics.data.scaling import Standard, fit_standard, invert_standard
+from jaxomics.errors import InputError, unknown
+
+ESSENTIAL_VIEWS = ("crisprcas9",)
+"""Views whose encoder sees only features that are essential in some sample."""
+
+VARIABLE_VIEWS = ("methylation", "transcriptomics")
+"""Views whose encoder sees only the features of the wide mixture component."""
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """Choices of preprocessing; the defaults are those of Cai et al. 2024 but for `fit_scope`.
+
+    Attributes:
+      scaling: `zscore` standardises every feature; `none` keeps the units.
+      unscaled: views that keep their units in any case.
+      max_missing: a feature is kept if its missing share is strictly below.
+      missing_filtered: views that `max_missing` applies to. Names that a cohort lacks are
+        ignored here and in `unscaled`, so that one config serves several cohorts.
+      encoder_filter: `paper` hides from the encoder the genes of `ESSENTIAL_VIEWS` that are
+        never essential, and the features of low spread in `VARIABLE_VIEWS`; they stay targets
+        of the decoder.
+      decimals: standardised values are rounded to so many decimals; None keeps them.
+      min_views: scalers and encoder filters are fitted to samples with so many views.
+      fit_scope: `train` fits to the training samples only; `all`, the paper's choice, also to
+        those that are held out, which leaks their scale.
+      seed: for the mixture behind the spread filter.
+    """
+
+    scaling: Literal["zscore", "none"] = "zscore"
+    unscaled: tuple[str, ...] = ("copynumber",)
+    max_missing: float = 0.85
+    missing_filtered: tuple[str, ...] | Literal["all"] = (
+        "proteomics",
+        "metabolomics",
+        "drugresponse",
+        "crisprcas9",
+    )
+    encoder_filter: Literal["paper", "none"] = "paper"
+    decimals: int | None = 4
+    min_views: int = 2
+    fit_scope: Literal["train", "all"] = "train"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("scaling", ("zscore", "none")),
+            ("encoder_filter", ("paper", "none")),
+            ("fit_scope", ("train", "all")),
+        ):
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
+        if self.max_missing <= 0:
+            raise InputError(f"expected max_missing above 0, found {self.max_missing}")
+
+
+@dataclass(frozen=True)
+class ViewPreprocess:
+    """What one view looks like to a model.
+
+    Attributes:
+      features: names of the kept features, in order.
+      encoder: int [e], columns among the kept features that the encoder sees.
+      mean: float32 [features], 0 for a view that keeps its units.
+      scale: float32 [features], 1 for a view that keeps its units.
+      kind: `binary`, `ordinal` or `continuous`.
+    """
+
+    features: pd.Index
+    encoder: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    kind: str
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """A fitted preprocessing, by view; build it with `fit_preprocess` or `load`.
+
+    Attributes:
+      views: one `ViewPreprocess` per view, in the order of the cohort.
+      config: the choices it was fitted with.
+      report: features left out, with columns `DROPPED_COLUMNS`; the item `encoder` marks
+        those that only the encoder does not see.
+    """
+
+    views: dict[str, ViewPreprocess]
+    config: PreprocessConfig
+    report: pd.DataFrame
+
+    def arrays(self, cohort: MultiOmics) -> dict[str, np.ndarray]:
+        """Return raw values of the kept features per view, float32 [samples, features].
+
+        Works for any cohort: what it lacks (views, features, cells) is NaN, what is not known
+        here is left out; `match` lists both. Values are in original units.
+
+        Raises:
+          InputError: no view, or no feature of a shared view, is known here.
+        """
+        if not any(name in self.views for name in cohort.views):
+            raise unknown("view", next(iter(cohort.views)), self.views)
+        return {name: self._array(cohort, name) for name in self.views}
+
+    def _array(self, cohort: MultiOmics, name: str) -> np.ndarray:
+        """Return one view of `arrays`."""
+        features = self.views[name].features
+        if name not in cohort.views:
+            return np.full((len(cohort.samples), len(features)), np.nan, np.float32)
+        table, _ = match_features(cohort.view(name), features, name)
+        return table.reindex(cohort.samples).to_numpy(np.float32)
+
+    def invert(self, view: str, standardised: np.ndarray) -> np.ndarray:
+        """Return standardised values [samples, features] of a view in original units."""
+        fitted = self._view(view)
+        return invert_standard(standardised, Standard(fitted.mean, fitted.scale))
+
+    def match(self, cohort: MultiOmics) -> pd.DataFrame:
+        """Return where each kept feature is found in a cohort (see `align.feature_report`).
+
+        A view that the cohort lacks has every feature `absent`; a view that is not known here
+        has every feature `unused`.
+        """
+        names = [*self.views, *(name for name in cohort.views if name not in self.views)]
+        kept = {name: view.features for name, view in self.views.items()}
+        found = {name: table.columns for name, table in cohort.views.items()}
+        reports = [feature_report(kept.get(n, ()), found.get(n, ()), n) for n in names]
+        return pd.concat(reports, ignore_index=True)
+
+    def _view(self, name: str) -> ViewPreprocess:
+        """Return one view, or raise with the names there are."""
+        if name not in self.views:
+            raise unknown("view", name, self.views)
+        return self.views[name]
+
+    def save(self, folder: str | Path) -> None:
+        """Write `preprocess.npz` and `preprocess.json` into a folder."""
+        arrays = {
+            f"{field}:{name}": getattr(view, field)
+            for name, view in self.views.items()
+            for field in ("encoder", "mean", "scale")
+        }
+        with whole_file(Path(folder) / "preprocess.npz") as path:
+            np.savez(path, **arrays)
+        names = {n: {"kind": v.kind, "features": list(v.features)} for n, v in self.views.items()}
+        record = {
+            "config": to_json(self.config),
+            "views": names,
+            "report": self.report.to_dict("list"),
+        }
+        with whole_file(Path(folder) / "preprocess.json") as path:
+            path.write_text(json.dumps(record))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Preprocess":
+        """Read what `save` wrote; raises `InputError` if the folder holds none."""
+        path = Path(folder) / "preprocess.json"
+        if not path.exists():
+            raise InputError(f"expected {path.name} in {folder}, found none; name a run folder")
+        record = json.loads(path.read_text())
+        with np.load(path.with_suffix(".npz")) as arrays:
+            views = {
+                name: ViewPreprocess(
+                    pd.Index(view["features"]),
+                    *(arrays[f"{field}:{name}"] for field in ("encoder", "mean", "scale")),
+                    kind=view["kind"],
+                )
+                for name, view in record["views"].items()
+            }
+        report = pd.DataFrame(record["report"], columns=DROPPED_COLUMNS, dtype=str)
+        return cls(views, from_json(PreprocessConfig, record["config"]), report)
+
+
+def enough_views(cohort: MultiOmics, min_views: int = 2) -> MultiOmics:
+    """Keep the samples measured in at least `min_views` views, or in all if there are fewer.
+
+    The others are listed in `dropped`.
+    """
+    few = cohort.samples[~_in_views(cohort, min_views)]
+    rows = [("", "sample", name, f"measured in fewer than {min_views} views") for name in few]
+    kept = cohort.select_samples(cohort.samples.difference(few))
+    notes = pd.DataFrame(rows, columns=DROPPED_COLUMNS, dtype=str)
+    return replace(kept, dropped=pd.concat([cohort.dropped, notes], ignore_index=True))
+
+
+def fit_preprocess(
+    cohort: MultiOmics,
+    config: PreprocessConfig = PreprocessConfig(),
+    train_samples: pd.Index | None = None,
+) -> Preprocess:
+    """Fit filters and scalers, in the order of Cai et al. 2024.
+
+    The missing-value filter counts over the rows of each table; what follows uses those of
+    them that are measured in `config.min_views` views.
+
+    Args:
+      cohort: measured values in original units; gene effects already scaled (`scale_crispr`).
+      config: the choices.
+      train_samples: who is trained on; the rest is ignored if `config.fit_scope` is `train`.
+        None means everybody.
+
+    Raises:
+      InputError: nothing is left of a view, for the decoder or for the encoder.
+    """
+    everybody = train_samples is None or config.fit_scope == "all"
+    scope = cohort.samples if everybody else pd.Index(train_samples)
+    strange = scope.difference(cohort.samples)
+    if len(strange):
+        raise unknown("training sample", str(strange[0]), cohort.samples)
+    fitted_on = scope.intersection(cohort.samples[_in_views(cohort, config.min_views)])
+    notes: list[tuple[str, str, str, str]] = []
+    views = {}
+    for name, table in cohort.views.items():
+        own = table.loc[table.index.isin(scope)]
+        kept = _kept_features(name, own, config, notes)
+        rows = own.loc[own.index.isin(fitted_on), kept]
+        kind = view_kind(table)
+        views[name] = _fit_view(name, rows, kind, config, notes)
+    return Preprocess(views, config, pd.DataFrame(notes, columns=DROPPED_COLUMNS, dtype=str))
+
+
+def _in_views(cohort: MultiOmics, min_views: int) -> np.ndarray:
+    """Return bool [samples]: is it measured in so many views, or in all if there are fewer?"""
+    count = sum(cohort.present(name).astype(int) for name in cohort.views)
+    return np.asarray(count) >= min(min_views, len(cohort.views))
+
+
+def _kept_features(name: str, own: pd.DataFrame, config: PreprocessConfig, notes: list) -> pd.Index:
+    """Return the features that pass the missing-value filter, if it applies to the view."""
+    if config.missing_filtered != "all" and name not in config.missing_filtered:
+        return own.columns
+    kept = fit_missing_filter(own.to_numpy(np.float64), config.max_missing)
+    reason = f"missing in at least {config.max_missing:.0%} of the view's samples"
+    notes.extend((name, "feature", feature, reason) for feature in own.columns[~kept])
+    if not kept.any():
+        raise InputError(
+            f"view {name!r}: expected features measured in more than {1 - config.max_missing:.0%} "
+            f"of {len(own)} samples, found none; raise max_missing or leave the view out"
+        )
+    return own.columns[kept]
+
+
+def _fit_view(
+    name: str, rows: pd.DataFrame, kind: str, config: PreprocessConfig, notes: list
+) -> ViewPreprocess:
+    """Fit encoder filter and scaler of one view to its rows [samples, kept features]."""
+    values = rows.to_numpy(np.float64)
+    seen, reason = np.ones(values.shape[1], bool), ""
+    if config.encoder_filter == "paper" and name in ESSENTIAL_VIEWS:
+        seen, reason = ever_essential(values), "never below -0.5"
+    elif config.encoder_filter == "paper" and name in VARIABLE_VIEWS:
+        seen, threshold = variable_features(values, config.seed)
+        reason = f"standard deviation not above {threshold:.4g}"
+    if not seen.any():
+        raise InputError(
+            f"view {name!r}: expected features for the encoder, found none: all {len(seen)} are "
+            f"{reason}; check the units, or set encoder_filter='none'"
+        )
+    notes.extend((name, "encoder", feature, reason) for feature in rows.columns[~seen])
+    standard = Standard(np.zeros(len(seen)), np.ones(len(seen)))
+    if config.scaling == "zscore" and name not in config.unscaled:
+        standard = fit_standard(values)
+    mean, scale = (part.astype(np.float32) for part in standard)
+    return ViewPreprocess(rows.columns, np.flatnonzero(seen), mean, scale, kind)
