@@ -52,10 +52,21 @@ class DataSpec:
 
 
 class Standard(struct.PyTreeNode):
-    """Scaling of each view, fitted on training rows: mean and scale, each [features]."""
+    """Scaling of each view, fitted on training rows.
+
+    Attributes:
+      mean, scale: [features] per view.
+      decimals: standardised values are rounded to so many decimals; None keeps them. Static.
+    """
 
     mean: Views
     scale: Views
+    decimals: int | None = struct.field(pytree_node=False, default=None)
+
+    def apply(self, view: str, values: Array) -> Array:
+        """Return values [b, features] of a view in standard units."""
+        scaled = (values - self.mean[view][None]) / self.scale[view][None]
+        return scaled if self.decimals is None else jnp.round(scaled, self.decimals)
 
 
 class Data(struct.PyTreeNode):
@@ -128,14 +139,7 @@ def gather(data: Data, standard: Standard, rows: Array, weight: Array) -> Batch:
     """
     names = list(data.x)
     observed = {v: data.observed[v][rows] & (weight > 0)[:, None] for v in names}
-    x = {
-        v: jnp.where(
-            observed[v],
-            (data.x[v][rows] - standard.mean[v][None]) / standard.scale[v][None],
-            0.0,
-        )
-        for v in names
-    }
+    x = {v: jnp.where(observed[v], standard.apply(v, data.x[v][rows]), 0.0) for v in names}
     labels = jnp.where(weight > 0, data.labels[rows], -1)
     return Batch(
         x=x,

@@ -1,0 +1,303 @@
+"""`Estimator`: tables in, tables out. The one class that a user of the library meets."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from jaxomics.data.batch import Data, DataSpec, Standard, ViewSpec, make_data
+from jaxomics.data.conditionals import Conditionals, fit_conditionals
+from jaxomics.data.container import MultiOmics
+from jaxomics.data.preprocess import Preprocess, fit_preprocess
+from jaxomics.engine.devices import use_compilation_cache
+from jaxomics.engine.fit import Recorder, fit
+from jaxomics.engine.replicate import fit_many, repeat
+from jaxomics.engine.state import FitResult, Split
+from jaxomics.errors import InputError, unknown
+from jaxomics.inference import Member, complete, encode, residual_variance, spread
+from jaxomics.models.base import Model
+from jaxomics.models.registry import entry
+from jaxomics.presets import Settings, preset
+
+COPY_NUMBER_LEVELS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+
+
+class Estimator:
+    """A model with the verbs fit, transform, impute, uncertainty and translate.
+
+    Args:
+      settings: what to train; a preset's name such as `paper` or `recommended`, or `Settings`.
+      model: registry name.
+      seed: everything random follows from it.
+
+    Attributes (after `fit` or `load`):
+      preprocess_, conditionals_: fitted preprocessing.
+      spec_, standard_, model_: the data as the model sees them, their scaling, the model.
+      classes_, levels_: values of the label column; least and largest value of discrete views.
+      members_: trained parameters, one entry per member of the ensemble.
+      noise_: residual variance [features] per view, of withheld views and of withheld cells.
+      result_: the training run (None after `load`).
+      notes_: what was switched off or left out, in sentences.
+
+    >>> from jaxomics.data.simulate import simulate_depmap
+    >>> from jaxomics.presets import quick
+    >>> cohort = simulate_depmap("tiny", seed=0).cohort
+    >>> est = Estimator(quick(preset("mosa", "recommended")), seed=0).fit(cohort)
+    >>> est.transform().shape[0] == len(cohort.samples)
+    True
+    >>> bool(est.impute()["drugresponse"].notna().all(axis=None))
+    True
+    """
+
+    def __init__(
+        self, settings: Settings | str = "recommended", *, model: str = "mosa", seed: int = 0
+    ):
+        self.settings = preset(model, settings) if isinstance(settings, str) else settings
+        self.entry = entry(model)
+        self.seed = seed
+        self.cohort_: MultiOmics | None = None
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(
+        self,
+        cohort: MultiOmics,
+        *,
+        samples: Sequence[str] | None = None,
+        recorder: Recorder | None = None,
+    ) -> "Estimator":
+        """Fit preprocessing and model.
+
+        Args:
+          cohort: the data; may hold samples that are not trained on.
+          samples: training samples; all by default. With fit scope `train`, scaling and filters
+            see these only.
+          recorder: run folder, progress and resuming.
+        """
+        use_compilation_cache()
+        trained = cohort.samples if samples is None else pd.Index(samples)
+        self._prepare(cohort, trained)
+        data = self._data(cohort)
+        split = self._split(cohort, trained)
+        self.result_ = self._train(data, split, recorder)
+        self.members_ = _members(self.result_, self.settings.train.ensemble)
+        calibration = split.valid if len(split.valid) else split.train
+        self.noise_ = residual_variance(
+            self.model_, self.members_, _pick(data, calibration), self.standard_, self.seed
+        )
+        self.cohort_ = cohort
+        return self
+
+    def _prepare(self, cohort: MultiOmics, trained: pd.Index) -> None:
+        """Fit preprocessing and conditionals, and describe the data to the model."""
+        settings = self.settings
+        self.notes_: list[str] = []
+        self.preprocess_: Preprocess = fit_preprocess(cohort, settings.preprocess, trained)
+        scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
+        self.conditionals_: Conditionals = fit_conditionals(cohort, settings.conditionals, scope)
+        self.label_ = self._label(cohort)
+        self.classes_ = (
+            tuple(sorted(cohort.labels[self.label_].dropna().astype(str).unique()))
+            if self.label_
+            else ()
+        )
+        self.levels_ = {
+            name: (float(table.min(axis=None)), float(table.max(axis=None)))
+            for name, table in cohort.views.items()
+            if self.preprocess_.views[name].kind != "continuous"
+        }
+        self._describe()
+
+    def _describe(self) -> None:
+        """Set what follows from the fitted preprocessing alone."""
+        views = tuple(_view_spec(self.preprocess_, name) for name in self.preprocess_.views)
+        self.spec_ = DataSpec(views, len(self.conditionals_.names), self.classes_)
+        fitted = self.preprocess_.views
+        self.standard_ = Standard(
+            {name: jnp.asarray(view.mean) for name, view in fitted.items()},
+            {name: jnp.asarray(view.scale) for name, view in fitted.items()},
+            self.preprocess_.config.decimals,
+        )
+        self.model_ = self.entry.build(self.settings.config, self.spec_)
+
+    def _label(self, cohort: MultiOmics) -> str | None:
+        """Return the label column, and note when the terms that need it are off."""
+        label = self.settings.label
+        if label == "auto":
+            label = "tissue" if "tissue" in cohort.labels.columns else None
+            if label is None and getattr(self.settings.config, "contrastive", "none") == "label":
+                self.notes_.append("no label column 'tissue': the contrastive term is off")
+        elif label is not None and label not in cohort.labels.columns:
+            raise unknown("label column", label, cohort.labels.columns)
+        return label
+
+    def _data(self, cohort: MultiOmics) -> Data:
+        """Put a cohort on the device as the fitted model reads it."""
+        codes = None
+        if self.label_ and self.label_ in cohort.labels.columns:
+            text = cohort.labels[self.label_].astype("string")
+            codes = pd.Categorical(text, categories=list(self.classes_)).codes
+        arrays = self.preprocess_.arrays(cohort)
+        return make_data(arrays, self.conditionals_.apply(cohort), codes)
+
+    def _split(self, cohort: MultiOmics, trained: pd.Index) -> Split:
+        """Return training rows (samples with enough views) and validation rows."""
+        views = sum(cohort.present(name).astype(int) for name in cohort.views)
+        least = min(self.settings.preprocess.min_views, len(cohort.views))
+        rows = np.flatnonzero(cohort.samples.isin(trained) & (np.asarray(views) >= least))
+        if len(rows) < len(trained):
+            self.notes_.append(
+                f"{len(trained) - len(rows)} samples have fewer than {least} views: "
+                "completed, not trained on"
+            )
+        rows = np.random.default_rng(self.seed).permutation(rows)
+        held = round(self.settings.train.valid_fraction * len(rows))
+        train, valid = np.sort(rows[held:]), np.sort(rows[:held])
+        return Split(train, len(train), valid, len(valid))
+
+    def _train(self, data: Data, split: Split, recorder: Recorder | None) -> FitResult:
+        """Train one member, or the whole ensemble along a replica axis."""
+        settings, key = self.settings, jax.random.key(self.seed)
+        if settings.train.ensemble == 1:
+            return fit(
+                self.model_, data, self.standard_, split, settings.hyper, settings.train,
+                key=key, recorder=recorder,
+            )  # fmt: skip
+        count = settings.train.ensemble
+        return fit_many(
+            self.model_, data, repeat(self.standard_, count), repeat(split, count),
+            repeat(settings.hyper, count), settings.train,
+            keys=jax.random.split(key, count), recorder=recorder,
+        )  # fmt: skip
+
+    # ---------------------------------------------------------------- verbs
+
+    def transform(self, cohort: MultiOmics | None = None) -> pd.DataFrame:
+        """Return the latent mean of each sample, [samples, latent], columns z0, z1, ...
+
+        New samples may have any subset of the views and features. An ensemble's members have
+        latents of their own; this is the first member's.
+        """
+        cohort = self._cohort(cohort)
+        mean, _ = encode(self._fitted(), self.members_[0], self._data(cohort), self.standard_)
+        columns = [f"z{i}" for i in range(mean.shape[1])]
+        return pd.DataFrame(mean, index=cohort.samples, columns=columns)
+
+    def impute(
+        self, cohort: MultiOmics | None = None, *, full: bool = False, discrete: bool = False
+    ) -> dict[str, pd.DataFrame]:
+        """Return completed tables, all samples x all modelled features, in original units.
+
+        Args:
+          cohort: what to complete; the training data by default.
+          full: give the reconstruction everywhere; otherwise measured values stay bit for bit.
+          discrete: round views of whole numbers, within the range that was seen.
+        """
+        cohort = self._cohort(cohort)
+        tables = {}
+        output = complete(self._fitted(), self.members_, self._data(cohort), self.standard_)
+        for name, fitted in self.preprocess_.views.items():
+            values = np.asarray(self.preprocess_.invert(name, output[name]), np.float32)
+            if discrete and fitted.kind != "continuous":
+                values = self._round(name, values)
+            table = pd.DataFrame(values, index=cohort.samples, columns=fitted.features)
+            if not full and name in cohort.views:
+                measured = cohort.table(name).reindex(columns=fitted.features)
+                table = table.where(measured.isna(), measured)
+            tables[name] = table
+        return tables
+
+    def uncertainty(
+        self, cohort: MultiOmics | None = None, *, draws: int = 20
+    ) -> dict[str, pd.DataFrame]:
+        """Return the standard deviation of each completed cell, in original units.
+
+        Adds the spread over posterior draws of z and ensemble members to the residual variance
+        of the feature, which depends on whether its view was measured in the sample. Cells that
+        were measured have 0.
+        """
+        cohort = self._cohort(cohort)
+        if draws < 2:
+            raise InputError(f"expected at least 2 draws, found {draws}")
+        data = self._data(cohort)
+        variance = spread(self._fitted(), self.members_, data, self.standard_, draws, self.seed)
+        tables = {}
+        for name, fitted in self.preprocess_.views.items():
+            observed = np.asarray(data.observed[name])
+            absent, hidden = self.noise_[name]
+            noise = np.where(observed.any(axis=1, keepdims=True), hidden[None], absent[None])
+            sd = np.sqrt(variance[name] + noise) * fitted.scale[None]
+            sd = np.where(observed, 0.0, sd).astype(np.float32)
+            tables[name] = pd.DataFrame(sd, index=cohort.samples, columns=fitted.features)
+        return tables
+
+    def translate(
+        self, cohort: MultiOmics | None = None, *, source: str | Sequence[str], target: str
+    ) -> pd.DataFrame:
+        """Return a view predicted from others alone, for the samples that have a source view.
+
+        Args:
+          cohort: samples; the training data by default.
+          source: views to read; all others are withheld.
+          target: view to write, in original units.
+        """
+        cohort = self._cohort(cohort)
+        sources = [source] if isinstance(source, str) else list(source)
+        for name in [*sources, target]:
+            if name not in self.preprocess_.views:
+                raise unknown("view", name, self.preprocess_.views)
+        views = {name: cohort.view(name) for name in sources}
+        labels = cohort.labels if cohort.labels.shape[1] else None
+        read = MultiOmics.from_tables(views, labels, min_samples=1)
+        output = complete(self._fitted(), self.members_, self._data(read), self.standard_)
+        return pd.DataFrame(
+            np.asarray(self.preprocess_.invert(target, output[target]), np.float32),
+            index=read.samples,
+            columns=self.preprocess_.views[target].features,
+        )
+
+    # -------------------------------------------------------------- helpers
+
+    def _round(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Round a discrete view and keep it within the levels seen in training."""
+        low, high = self.levels_[name]
+        return np.clip(np.round(values), low, high)
+
+    def _fitted(self) -> Model:
+        """Return the fitted model, or say that nothing is fitted."""
+        if not hasattr(self, "members_"):
+            raise InputError("expected a fitted estimator, found a fresh one: call fit first")
+        return self.model_
+
+    def _cohort(self, cohort: MultiOmics | None) -> MultiOmics:
+        """Return the cohort given, or the training data."""
+        chosen = self.cohort_ if cohort is None else cohort
+        if chosen is None:
+            raise InputError("no training data at hand: give the samples to work on")
+        return chosen
+
+
+def _pick(data: Data, rows: np.ndarray) -> Data:
+    """Return some rows of the data."""
+    return jax.tree.map(lambda leaf: leaf[jnp.asarray(rows)], data)
+
+
+def _view_spec(preprocess: Preprocess, name: str) -> ViewSpec:
+    """Describe one view to the model; ordinal views in their own units get the macro loss."""
+    fitted = preprocess.views[name]
+    width = len(fitted.features)
+    encoded = None if len(fitted.encoder) == width else tuple(int(c) for c in fitted.encoder)
+    unscaled = name in preprocess.config.unscaled or preprocess.config.scaling == "none"
+    if unscaled and fitted.kind == "ordinal":
+        return ViewSpec(name, width, encoded, "macro", COPY_NUMBER_LEVELS)
+    return ViewSpec(name, width, encoded)
+
+
+def _members(result: FitResult, count: int) -> list[Member]:
+    """Return the trained parameters as one entry per member."""
+    if count == 1:
+        return [Member(result.params, result.collections)]
+    pairs = (result.params, result.collections)
+    return [Member(*jax.tree.map(lambda leaf, i=i: leaf[i], pairs)) for i in range(count)]
