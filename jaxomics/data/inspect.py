@@ -16,6 +16,7 @@ PROBLEM_COLUMNS = ["where", "problem"]
 """Columns of `Inspection.problems`."""
 
 _FEW_SAMPLES = 10
+_MOSTLY_MISSING = 0.5
 _TRANSPOSED_SHARE = 0.5
 _SHOWN_DROPPED = 3
 
@@ -144,7 +145,7 @@ def _view_problems(views: pd.DataFrame) -> Problems:
             yield name, f"only {samples} samples; a model learns little from fewer than 10"
         if constant:
             yield name, f"{constant} constant features carry no information"
-        if missing > _TRANSPOSED_SHARE:
+        if missing > _MOSTLY_MISSING:
             yield name, f"{missing:.0%} of its cells are missing"
 
 
@@ -158,15 +159,17 @@ def _overlap_problems(overlap: pd.DataFrame) -> Problems:
 
 
 def _transposed(cohort: MultiOmics) -> Problems:
-    """Find views whose columns are the samples of other views."""
-    for name, table in cohort.views.items():
-        others = set().union(*(t.index for other, t in cohort.views.items() if other != name))
-        share = np.mean([column in others for column in table.columns])
-        if share >= _TRANSPOSED_SHARE:
+    """Find pairs of views where the columns of the one are the rows of the other."""
+    for one, other in combinations(cohort.views, 2):
+        shares = [
+            cohort.views[a].columns.isin(cohort.views[b].index).mean()
+            for a, b in ((one, other), (other, one))
+        ]
+        if max(shares) >= _TRANSPOSED_SHARE:
             yield (
-                name,
-                f"{share:.0%} of its columns are sample ids of other views; it looks transposed, "
-                "rows must be samples",
+                f"{one}, {other}",
+                f"{max(shares):.0%} of the columns of one are sample ids of the other; one of "
+                "them looks transposed: rows must be samples",
             )
 
 
