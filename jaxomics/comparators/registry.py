@@ -1,0 +1,71 @@
+"""The comparators by name, and fitted comparators as files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from jaxomics.comparators import knn, mean, ridge, softimpute
+from jaxomics.comparators.base import Fitted, Layout, Method
+from jaxomics.errors import InputError, unknown
+
+COMPARATORS: dict[str, Method] = {
+    module.METHOD.name: module.METHOD for module in (mean, knn, softimpute, ridge)
+}
+"""Every comparator, from the simplest on."""
+
+
+def get(name: str) -> Method:
+    """Return a comparator.
+
+    Raises:
+      InputError: there is none of this name; the message lists those there are.
+
+    >>> get("knn").capabilities.latent
+    False
+    """
+    if name not in COMPARATORS:
+        raise unknown("comparator", name, COMPARATORS)
+    return COMPARATORS[name]
+
+
+def save(fitted: Fitted, path: str | Path) -> None:
+    """Write a fitted comparator as one `.npz` file; it appears only when whole."""
+    path = Path(path)
+    widths = {view: [c.start, c.stop] for view, c in fitted.layout.slices.items()}
+    arrays = {f"state/{name}": array for name, array in fitted.state.items()}
+    if fitted.latent is not None:
+        arrays["latent"] = fitted.latent
+    header = json.dumps({"method": fitted.method.name, "slices": widths})
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("wb") as file:
+        np.savez_compressed(
+            file,
+            allow_pickle=False,
+            header=np.array(header),
+            centre=fitted.layout.centre,
+            scale=fitted.layout.scale,
+            **arrays,
+        )
+    unfinished.replace(path)
+
+
+def load(path: str | Path) -> Fitted:
+    """Read a fitted comparator written by `save`.
+
+    Raises:
+      InputError: no such file, or not one that `save` wrote.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        header = json.loads(str(arrays["header"]))
+        slices = {view: slice(*bounds) for view, bounds in header["slices"].items()}
+        layout = Layout(slices, arrays["centre"], arrays["scale"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise InputError(
+            f"expected a fitted comparator in {str(path)!r}, found none ({error}); fit it again"
+        ) from error
+    prefix = "state/"
+    state = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+    return Fitted(get(header["method"]), layout, state, arrays.get("latent"))
