@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -41,7 +42,6 @@ def save(fitted: Fitted, path: str | Path) -> None:
     with unfinished.open("wb") as file:
         np.savez_compressed(
             file,
-            allow_pickle=False,
             header=np.array(header),
             centre=fitted.layout.centre,
             scale=fitted.layout.scale,
@@ -62,7 +62,7 @@ def load(path: str | Path) -> Fitted:
         header = json.loads(str(arrays["header"]))
         slices = {view: slice(*bounds) for view, bounds in header["slices"].items()}
         layout = Layout(slices, arrays["centre"], arrays["scale"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise InputError(
             f"expected a fitted comparator in {str(path)!r}, found none ({error}); fit it again"
         ) from error

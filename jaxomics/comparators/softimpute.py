@@ -125,14 +125,16 @@ def converge(
 
     def unfinished(carry):
         _, new, old, step = carry
-        return (step < 2) | ((step < max_steps) & (old - new > tolerance * new))
+        settled = (step >= 2) & (old - new <= tolerance * new)
+        return (step < max_steps) & ~settled
 
     def advance(carry):
         factors, new, _, step = carry
         factors, objective = improve(values, observed, factors, penalty)
         return factors, objective, new, step + 1
 
-    first = (factors, jnp.inf, jnp.inf, 0)
+    infinite = jnp.asarray(jnp.inf, values.dtype)
+    first = (factors, infinite, infinite, jnp.asarray(0))
     factors, objective, _, steps = jax.lax.while_loop(unfinished, advance, first)
     return factors, objective, steps
 
@@ -211,7 +213,7 @@ def _choose(
     """Climb the path until the hidden error has risen twice; return the best point."""
     values, observed = _cells(rows, visible)
     sought = np.nonzero(hidden)
-    best, errors = (factors, float(path[0])), []
+    best, chosen, errors = factors, float(path[0]), []
     for penalty in path:
         factors, _, _ = converge(
             values, observed, factors, float(penalty), config.tolerance, config.max_steps
@@ -219,16 +221,16 @@ def _choose(
         estimate = np.asarray(factors.rows @ factors.columns.T)
         errors.append(float(np.mean((rows[sought] - estimate[sought]) ** 2)) if hidden.any() else 0)
         if errors[-1] <= min(errors):
-            best = (factors, float(penalty))
+            best, chosen = factors, float(penalty)
         if len(errors) > 2 and errors[-1] > errors[-2] > errors[-3]:
             break
-    return *best, errors
+    return best, chosen, errors
 
 
 def _balanced_columns(factors: Factors) -> np.ndarray:
     """Return V sqrt(S) of the singular value decomposition U S V' of the estimate."""
     q, columns_r = np.linalg.qr(np.asarray(factors.columns, np.float64))
-    rows_r = np.linalg.qr(np.asarray(factors.rows, np.float64), mode="r")
+    _, rows_r = np.linalg.qr(np.asarray(factors.rows, np.float64))
     _, s, vt = np.linalg.svd(rows_r @ columns_r.T)
     kept = max(1, int((s > 1e-4 * s[0]).sum()))
     return (q @ vt.T * np.sqrt(s))[:, :kept]

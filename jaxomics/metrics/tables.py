@@ -1,0 +1,30 @@
+"""The columns of score tables: one row is one number, and says what it is about."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+SCORE_COLUMNS = ["dataset", "model", "fold", "seed", "mode", "view", "metric", "value"]
+"""Columns of every score table."""
+
+FEATURE_COLUMNS = [*SCORE_COLUMNS[:6], "feature", "metric", "value", "n"]
+"""Columns of every table of scores per feature; `n` counts the cells behind the value."""
+
+ALL_FOLDS = -1
+"""`fold` of a score that is about no single fold."""
+
+
+def score_rows(values: Mapping[str, float], **about: str | int) -> pd.DataFrame:
+    """Return one row per metric with `SCORE_COLUMNS`; columns not named are empty or `ALL_FOLDS`.
+
+    >>> score_rows({"mse": 0.5}, dataset="toy", model="mean", view="rna").iloc[0].tolist()
+    ['toy', 'mean', -1, 0, '', 'rna', 'mse', 0.5]
+    """
+    blank = {"dataset": "", "model": "", "fold": ALL_FOLDS, "seed": 0, "mode": "", "view": ""}
+    rows = [{**blank, **about, "metric": name, "value": float(v)} for name, v in values.items()]
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+
+
+def join(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """Stack tables that have the same columns; no tables make an empty table."""
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
