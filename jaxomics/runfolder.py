@@ -72,7 +72,7 @@ def same_run(folder: Path, record: dict[str, Any]) -> None:
 def finish_run(folder: Path, estimator: Estimator) -> None:
     """Write what using the model needs: parameters, preprocessing, fitted facts."""
     estimator.preprocess_.save(folder / "preprocess")
-    estimator.conditionals_.save(folder / "preprocess")
+    estimator.conditionals_.save(folder / "preprocess" / "conditionals.json")
     fitted = {
         "label": estimator.label_,
         "classes": list(estimator.classes_),
@@ -103,7 +103,7 @@ def load_run(folder: str | Path) -> Estimator:
     stored = load_model(path / "checkpoints" / "model.npz")
     estimator = Estimator(_settings(record), model=record["model"], seed=record["seed"])
     estimator.preprocess_ = Preprocess.load(path / "preprocess")
-    estimator.conditionals_ = Conditionals.load(path / "preprocess")
+    estimator.conditionals_ = Conditionals.load(path / "preprocess" / "conditionals.json")
     fitted = json.loads((path / "preprocess" / "fitted.json").read_text(encoding="utf-8"))
     estimator.label_ = fitted["label"]
     estimator.classes_ = tuple(fitted["classes"])
