@@ -17,14 +17,16 @@ ALL_FOLDS = -1
 def score_rows(values: Mapping[str, float], **about: str | int) -> pd.DataFrame:
     """Return one row per metric with `SCORE_COLUMNS`; columns not named are empty or `ALL_FOLDS`.
 
-    >>> score_rows({"mse": 0.5}, dataset="toy", model="mean", view="rna").iloc[0].tolist()
-    ['toy', 'mean', -1, 0, '', 'rna', 'mse', 0.5]
+    >>> score_rows({"mse": 0.5}, dataset="toy", model="mean", view="rna").to_csv(index=False).split()
+    ['dataset,model,fold,seed,mode,view,metric,value', 'toy,mean,-1,0,,rna,mse,0.5']
     """
     blank = {"dataset": "", "model": "", "fold": ALL_FOLDS, "seed": 0, "mode": "", "view": ""}
     rows = [{**blank, **about, "metric": name, "value": float(v)} for name, v in values.items()]
-    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+    return pd.DataFrame(rows, columns=pd.Index(SCORE_COLUMNS))
 
 
 def join(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     """Stack tables that have the same columns; no tables make an empty table."""
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    return (
+        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=pd.Index(columns))
+    )
