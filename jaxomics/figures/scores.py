@@ -53,14 +53,23 @@ def better(metric: str) -> Literal["higher", "lower"] | None:
     return "higher" if metric in HIGHER else "lower" if metric in LOWER else None
 
 
+def metric_name(metric: str) -> str:
+    """Return a metric's name for the reader.
+
+    >>> metric_name("mse"), metric_name("skewness")
+    ('mean squared error', 'skewness')
+    """
+    return HIGHER.get(metric) or LOWER.get(metric) or plain(metric)
+
+
 def metric_label(metric: str) -> str:
     """Return a metric's name for an axis, with the direction that is better.
 
     >>> metric_label("mse")
     'mean squared error (lower is better)'
     """
-    name = HIGHER.get(metric) or LOWER.get(metric) or plain(metric)
     direction = better(metric)
+    name = metric_name(metric)
     return f"{name} ({direction} is better)" if direction else name
 
 
@@ -93,20 +102,20 @@ def score_bars(scores: pd.DataFrame, metric: str) -> Figure:
     )
     for mode, panels in zip(modes, grid, strict=True):
         chosen = _only(rows, "mode", mode)
-        mean, spread = _over_runs(chosen, models, views)
+        mean, spread = over_runs(chosen, models, views)
         _draw_bars(panels[0], mean, spread)
         label = metric_label(metric).replace(" (", "\n(")
         tidy_axes(panels[0], title=plain(MODES.get(mode, mode)), y=label)
         if len(views) == 1:
             continue
         shared = list(mean.columns[mean.notna().all(axis=0)])
-        mean, spread = _over_runs(_mean_of_views(chosen, shared), models, ["mean"])
+        mean, spread = over_runs(mean_of_views(chosen, shared), models, ["mean"])
         mean.columns = [f"mean of {len(shared)}"]
         _draw_bars(panels[1], mean, spread)
         tidy_axes(panels[1], title="all views")
     runs = len(rows[["fold", "seed"]].drop_duplicates())
     spread_of = f"\nmean and SD over {runs} runs (folds and seeds)" if runs > 1 else ""
-    figure.suptitle(f"Scores per view{spread_of}", fontsize=12, color=INK)
+    figure.suptitle(f"{metric_name(metric)} per view{spread_of}", fontsize=12, color=INK)
     _model_legend(figure, grid[0, 0])
     return figure
 
@@ -152,7 +161,7 @@ def feature_curve(
         below = place + width >= len(views)
         tidy_axes(axes, title=title, x="share of features" if below else "", grid="both")
         axes.tick_params(labelbottom=below)
-    name = HIGHER.get(metric) or LOWER.get(metric) or plain(metric)
+    name = metric_name(metric)
     figure.supylabel(name, fontsize=9.5, color=INK)
     heading = f"{name} of every feature, best first (number scored)"
     figure.suptitle(f"{heading}\n{plain(MODES.get(shown, shown))}", fontsize=12, color=INK)
@@ -177,7 +186,7 @@ def _only(table: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
     return table.loc[lambda rows: rows[column] == value]
 
 
-def _over_runs(rows: pd.DataFrame, models: list, views: list) -> tuple[pd.DataFrame, pd.DataFrame]:
+def over_runs(rows: pd.DataFrame, models: list, views: list) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return mean and standard deviation over folds and seeds, each [models, views]."""
     mean = rows.pivot_table(index="model", columns="view", values="value", aggfunc="mean")
     spread = rows.pivot_table(index="model", columns="view", values="value", aggfunc="std")
@@ -187,7 +196,7 @@ def _over_runs(rows: pd.DataFrame, models: list, views: list) -> tuple[pd.DataFr
     )
 
 
-def _mean_of_views(rows: pd.DataFrame, views: list) -> pd.DataFrame:
+def mean_of_views(rows: pd.DataFrame, views: list) -> pd.DataFrame:
     """Return one row per model, fold and seed: the mean over the given views."""
     kept = rows[rows["view"].isin(views)]
     return kept.groupby(_RUN, sort=False)["value"].mean().reset_index().assign(view="mean")

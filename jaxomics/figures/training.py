@@ -19,6 +19,13 @@ _NAMES = {
     "lr": "learning rate",
     "grad_norm": "gradient norm",
 }
+_UNITS = {
+    "loss": "loss",
+    "kl": "loss term",
+    "contrastive": "loss term",
+    "lr": "step size",
+    "grad_norm": "L2 norm",
+}
 _LOG_RATIO = 30.0
 
 
@@ -97,7 +104,7 @@ def _draw_metric(axes: Axes, metrics: pd.DataFrame, column: str) -> None:
     view = column.removeprefix(RECONSTRUCTION)
     is_view = view != column
     title = shorten(plain(view), 26) if is_view else _NAMES.get(column, plain(column))
-    tidy_axes(axes, title=title, y="reconstruction loss" if is_view else column.replace("_", " "))
+    tidy_axes(axes, title=title, y="reconstruction loss" if is_view else _UNITS.get(column, ""))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
     values = metrics[column].to_numpy(dtype=float)
     values = values[np.isfinite(values)]
