@@ -145,7 +145,7 @@ def _modality(anndata: ModuleType, cohort: MultiOmics, name: str) -> Any:
     annotation = cohort.features.get(name, pd.DataFrame(index=table.columns))
     return anndata.AnnData(
         X=table.to_numpy(np.float32),
-        obs=pd.DataFrame(index=pd.Index(table.index, name=None)),
+        obs=pd.DataFrame(index=table.index.rename(None)),
         var=_storable(annotation.reindex(table.columns)),
     )
 
@@ -175,7 +175,7 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
 def _storable(table: pd.DataFrame) -> pd.DataFrame:
     """Return a copy with columns that HDF5 can hold: numbers, true/false, or categories of text."""
     columns = {str(name): _storable_column(table[name]) for name in table.columns}
-    return pd.DataFrame(columns, index=pd.Index(table.index, name=None))
+    return pd.DataFrame(columns, index=table.index.rename(None))
 
 
 def _storable_column(column: pd.Series) -> pd.Series:

@@ -28,13 +28,13 @@ def test_columns_come_in_the_order_of_the_model_and_absent_ones_are_nan(model, n
     for gene in model:
         expected = table.loc["a", gene] if gene in table else np.nan
         np.testing.assert_equal(matched.loc["a", gene], expected)
-    assert (report.status == "exact").sum() == kept
+    assert report.status.tolist().count("exact") == kept
 
 
 def test_entrez_ids_in_brackets_are_looked_through_in_both_directions():
     table = pd.DataFrame({"BRAF (673)": [1.0], "TP53": [2.0]}, index=["a"])
     matched, report = match_features(table, ["TP53 (7157)", "BRAF"], "crispr")
-    assert matched.loc["a"].tolist() == [2.0, 1.0]
+    assert matched.to_numpy().tolist() == [[2.0, 1.0]]
     assert report.status.tolist() == ["renamed", "renamed"]
     assert report.found.tolist() == ["TP53", "BRAF (673)"]
     assert matched.dtypes.tolist() == [np.float32, np.float32]
@@ -91,13 +91,13 @@ def test_colliding_ids_are_refused_unless_decided(aliquots):
 
 def test_the_first_of_colliding_samples_can_be_kept(aliquots):
     mapped = map_samples(aliquots, PATIENTS, duplicates="first")
-    np.testing.assert_array_equal(mapped.array("rna"), np.float32([[1, np.nan], [5, 6]]))
+    np.testing.assert_array_equal(mapped.array("rna"), np.array([[1, np.nan], [5, 6]], np.float32))
     assert mapped.labels.sex.tolist() == ["f", "m"]
 
 
 def test_colliding_samples_can_be_averaged_over_their_measured_values(aliquots):
     mapped = map_samples(aliquots, PATIENTS, duplicates="mean")
-    np.testing.assert_array_equal(mapped.array("rna"), np.float32([[2, 4], [5, 6]]))
+    np.testing.assert_array_equal(mapped.array("rna"), np.array([[2, 4], [5, 6]], np.float32))
     assert list(mapped.samples) == ["p1", "p2"]
 
 

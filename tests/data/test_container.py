@@ -25,7 +25,9 @@ def cohort() -> MultiOmics:
 def test_views_are_aligned_on_the_sorted_union(cohort):
     assert list(cohort.samples) == ["a", "b", "c"]
     nan = np.nan
-    np.testing.assert_array_equal(cohort.array("rna"), np.float32([[3, nan], [1, 2], [nan, nan]]))
+    np.testing.assert_array_equal(
+        cohort.array("rna"), np.array([[3, nan], [1, 2], [nan, nan]], np.float32)
+    )
     assert cohort.present("drug").tolist() == [False, True, True]
     assert cohort.views["rna"].index.tolist() == ["b", "a"]
 
@@ -120,7 +122,7 @@ def test_rows_and_columns_without_values_are_left_out_and_recorded():
 def test_numbers_written_as_text_and_truth_values_are_numbers():
     table = pd.DataFrame({"x": ["1.5", None], "y": [True, False]}, index=["a", "b"])
     values = MultiOmics.from_tables({"rna": table}).array("rna")
-    np.testing.assert_array_equal(values, np.float32([[1.5, 1], [np.nan, 0]]))
+    np.testing.assert_array_equal(values, np.array([[1.5, 1], [np.nan, 0]], np.float32))
 
 
 def test_selecting_samples_keeps_views_that_measure_none_of_them(cohort):

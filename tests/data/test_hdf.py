@@ -12,6 +12,7 @@ from jaxomics.data.io import read_cohort, write_cohort
 from jaxomics.errors import InputError
 
 anndata = pytest.importorskip("anndata", reason="needs jaxomics[io]")
+writes_with_anndata = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture
@@ -65,6 +66,7 @@ def test_h5ad_holds_one_view_under_its_name(cohort, tmp_path):
         write_cohort(cohort, tmp_path / "two.h5ad")
 
 
+@writes_with_anndata
 def test_a_foreign_sparse_file_is_read_densely_and_called_as_the_file(tmp_path):
     counts = np.array([[0, 3], [2, 0], [0, 0]], dtype=np.float32)
     table = anndata.AnnData(
@@ -78,6 +80,7 @@ def test_a_foreign_sparse_file_is_read_densely_and_called_as_the_file(tmp_path):
     assert cohort.labels.tissue.tolist() == ["lung", "skin", "lung"]
 
 
+@writes_with_anndata
 def test_a_file_without_matrix_is_refused(tmp_path):
     anndata.AnnData(obs=pd.DataFrame(index=["a", "b"])).write_h5ad(tmp_path / "rna.h5ad")
     with pytest.raises(InputError, match="view 'rna' has no X"):
