@@ -239,7 +239,7 @@ def _scores(folder: Path) -> Section:
     if scores is None or scores.empty:
         text.append("No scores: the run has neither tables/scores.parquet nor tables/cv.parquet.")
     else:
-        text.append("Every model on the same samples and cells. The best value is bold.")
+        text.append("Means over folds and seeds, ± their SD; the best value is bold.")
         for (data, metric), rows in _groups(scores, ["dataset", "metric"]).items():
             for (mode,), part in _groups(rows, ["mode"]).items():
                 tables.append(score_table(part, metric, mode))
