@@ -40,7 +40,8 @@ class Config:
       depth: the path begins at the largest singular value divided by this.
       hide: what is hidden to choose the penalty: cells, whole views of samples, or both.
       hidden_share: share of cells, and of views of samples, that are hidden.
-      tolerance: relative change of the objective at which a fit ends.
+      tolerance: relative change of the objective at which the final fit ends; on the path of
+        penalties ten times that will do.
       max_steps: largest number of steps for one penalty.
     """
 
@@ -216,7 +217,7 @@ def _choose(
     best, chosen, errors = factors, float(path[0]), []
     for penalty in path:
         factors, _, _ = converge(
-            values, observed, factors, float(penalty), config.tolerance, config.max_steps
+            values, observed, factors, float(penalty), 10 * config.tolerance, config.max_steps
         )
         estimate = np.asarray(factors.rows @ factors.columns.T)
         errors.append(float(np.mean((rows[sought] - estimate[sought]) ** 2)) if hidden.any() else 0)

@@ -52,7 +52,7 @@ def mean_squared_error(
 ) -> np.ndarray:
     """Return the mean squared difference over the pairs, NaN where there are none."""
     x, y, axis = _pairs(truth, predicted, axis)
-    return _mean((x - y) ** 2, axis)
+    return defined_mean((x - y) ** 2, axis)
 
 
 def relative_squared_error(
@@ -119,7 +119,7 @@ def _pairs(
     return np.where(seen, x, np.nan), np.where(seen, y, np.nan), axis
 
 
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+def defined_mean(values: np.ndarray, axis: int) -> np.ndarray:
     """Return the mean of the cells that are not NaN, NaN where there are none."""
     count = (~np.isnan(values)).sum(axis=axis)
     total = np.nansum(values, axis=axis)
@@ -128,7 +128,7 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 def _centred(values: np.ndarray, seen: np.ndarray, axis: int) -> np.ndarray:
     """Return deviations from the mean, 0 in missing cells."""
-    return np.where(seen, values - np.expand_dims(_mean(values, axis), axis), 0.0)
+    return np.where(seen, values - np.expand_dims(defined_mean(values, axis), axis), 0.0)
 
 
 def _constant(values: np.ndarray, axis: int) -> np.ndarray:

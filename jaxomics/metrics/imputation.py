@@ -12,12 +12,13 @@ import pandas as pd
 
 from jaxomics.errors import InputError
 from jaxomics.metrics.correlation import (
+    defined_mean,
     mean_squared_error,
     pearson,
     relative_squared_error,
     spearman,
 )
-from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, join, score_rows
+from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, feature_rows, join, score_rows
 
 FEATURE_METRICS = ["r", "spearman", "mse", "relative_error"]
 """Metrics per feature; `relative_error` is the squared error over that of the reference mean."""
@@ -164,8 +165,7 @@ def evaluate_imputation(
             about = {"dataset": dataset, "model": model, "mode": mode, "view": view}
             summary = summarise_imputation(t, p, scored, reference, bootstrap)
             scores.append(score_rows(summary, **about))
-            per_feature = score_imputation(t, p, scored, reference)
-            features.append(per_feature.assign(fold=-1, seed=0, **about)[FEATURE_COLUMNS])
+            features.append(feature_rows(score_imputation(t, p, scored, reference), **about))
     return join(scores, SCORE_COLUMNS), join(features, FEATURE_COLUMNS)
 
 
@@ -197,8 +197,10 @@ def _aligned(
 
 def _reference_mean(truth: pd.DataFrame, completed: pd.DataFrame, given: np.ndarray) -> np.ndarray:
     """Return the mean of what was measured, per feature; a complete table repeats such cells."""
-    value = truth.where(truth.notna(), completed)
-    return value.where(given).mean().fillna(truth.mean()).to_numpy(np.float64)
+    t = truth.to_numpy(np.float64, na_value=np.nan)
+    repeated = completed.to_numpy(np.float64, na_value=np.nan)
+    known = defined_mean(np.where(given, np.where(np.isnan(t), repeated, t), np.nan), 0)
+    return np.where(np.isnan(known), defined_mean(t, 0), known)
 
 
 def _interval(

@@ -13,16 +13,23 @@ FEATURE_COLUMNS = [*SCORE_COLUMNS[:6], "feature", "metric", "value", "n"]
 ALL_FOLDS = -1
 """`fold` of a score that is about no single fold."""
 
+_BLANK = {"dataset": "", "model": "", "fold": ALL_FOLDS, "seed": 0, "mode": "", "view": ""}
+
 
 def score_rows(values: Mapping[str, float], **about: str | int) -> pd.DataFrame:
     """Return one row per metric with `SCORE_COLUMNS`; columns not named are empty or `ALL_FOLDS`.
 
-    >>> score_rows({"mse": 0.5}, dataset="toy", model="mean", view="rna").to_csv(index=False).split()
-    ['dataset,model,fold,seed,mode,view,metric,value', 'toy,mean,-1,0,,rna,mse,0.5']
+    >>> score_rows({"mse": 0.5}, dataset="toy", model="mean", view="rna").to_csv().split()
+    [',dataset,model,fold,seed,mode,view,metric,value', '0,toy,mean,-1,0,,rna,mse,0.5']
     """
-    blank = {"dataset": "", "model": "", "fold": ALL_FOLDS, "seed": 0, "mode": "", "view": ""}
-    rows = [{**blank, **about, "metric": name, "value": float(v)} for name, v in values.items()]
+    rows = [{**_BLANK, **about, "metric": name, "value": float(v)} for name, v in values.items()]
     return pd.DataFrame(rows, columns=pd.Index(SCORE_COLUMNS))
+
+
+def feature_rows(table: pd.DataFrame, **about: str | int) -> pd.DataFrame:
+    """Return a table of feature, metric, value and n with all `FEATURE_COLUMNS`."""
+    full = table.assign(**{**_BLANK, **about})
+    return full.reindex(columns=pd.Index(FEATURE_COLUMNS))
 
 
 def join(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

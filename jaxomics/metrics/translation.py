@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from jaxomics.errors import InputError
+from jaxomics.metrics.correlation import defined_mean
 from jaxomics.metrics.imputation import score_imputation, summarise_imputation
-from jaxomics.metrics.tables import FEATURE_COLUMNS, score_rows
+from jaxomics.metrics.tables import feature_rows, score_rows
 
 
 def evaluate_translation(
@@ -44,8 +45,9 @@ def evaluate_translation(
             f"samples and {len(features)} common features; check ids and orientation of the table"
         )
     estimate = predicted.reindex(index=truth.index, columns=truth.columns)
-    means = truth.mean() if reference_mean is None else reference_mean.reindex(truth.columns)
-    reference = means.to_numpy(np.float64)
+    reference = defined_mean(truth.to_numpy(np.float64), 0)
+    if reference_mean is not None:
+        reference = reference_mean.reindex(truth.columns).to_numpy(np.float64)
     scored = np.ones(truth.shape, bool)
     summary = summarise_imputation(truth, estimate, scored, reference, bootstrap)
     difference = np.abs(truth.to_numpy(np.float64) - estimate.to_numpy(np.float64))
@@ -55,6 +57,5 @@ def evaluate_translation(
     summary["rmse"] = float(np.sqrt(summary["mse"]))
     summary["r2"] = 1 - summary["mse"] / baseline if baseline > 0 else np.nan
     about = {"dataset": dataset, "model": model, "mode": "translated", "view": view}
-    per_feature = score_imputation(truth, estimate, scored, reference)
-    per_feature = per_feature.assign(fold=-1, seed=0, **about)[FEATURE_COLUMNS]
+    per_feature = feature_rows(score_imputation(truth, estimate, scored, reference), **about)
     return score_rows(summary, **about), per_feature
