@@ -10,6 +10,7 @@ import pandas as pd
 from jaxomics.data.batch import Data, DataSpec, Standard, ViewSpec, make_data
 from jaxomics.data.conditionals import Conditionals, fit_conditionals
 from jaxomics.data.container import MultiOmics
+from jaxomics.data.links import name_links
 from jaxomics.data.preprocess import Preprocess, fit_preprocess
 from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.fit import Recorder, fit
@@ -38,6 +39,7 @@ class Estimator:
       classes_, levels_: values of the label column; least and largest value of discrete views.
       members_: trained parameters, one entry per member of the ensemble.
       noise_: residual variance [features] per view, of withheld views and of withheld cells.
+      split_: rows trained on and held out (absent after `load`).
       result_: the training run (None after `load`).
       notes_: what was switched off or left out, in sentences.
 
@@ -81,6 +83,7 @@ class Estimator:
         self._prepare(cohort, trained)
         data = self._data(cohort)
         split = self._split(cohort, trained)
+        self.split_ = split
         self.result_ = self._train(data, split, recorder)
         self.members_ = _members(self.result_, self.settings.train.ensemble)
         calibration = split.valid if len(split.valid) else split.train
@@ -113,7 +116,13 @@ class Estimator:
     def _describe(self) -> None:
         """Set what follows from the fitted preprocessing alone."""
         views = tuple(_view_spec(self.preprocess_, name) for name in self.preprocess_.views)
-        self.spec_ = DataSpec(views, len(self.conditionals_.names), self.classes_)
+        config = self.settings.config
+        links = (
+            name_links({n: v.features for n, v in self.preprocess_.views.items()}, config.linked)
+            if config.links
+            else ()
+        )
+        self.spec_ = DataSpec(views, len(self.conditionals_.names), self.classes_, links)
         fitted = self.preprocess_.views
         self.standard_ = Standard(
             {name: jnp.asarray(view.mean) for name, view in fitted.items()},
