@@ -145,13 +145,19 @@ def _programs(model: Model) -> _Programs:
     def encode_batch(member: Member, batch: Batch):
         return encoder(member.params, member.collections, batch)
 
+    def write(member: Member, batch: Batch, z: jax.Array) -> Views:
+        output = decoder(member.params, member.collections, z, _conditionals(batch))
+        if model.tasks.direct is None:
+            return output
+        added = model.tasks.direct(member.params, member.collections, batch)
+        return output | {view: output[view] + values for view, values in added.items()}
+
     def reconstruct(member: Member, batch: Batch) -> Views:
         mean, _ = encode_batch(member, batch)
-        return decoder(member.params, member.collections, mean, _conditionals(batch))
+        return write(member, batch, mean)
 
     def sample(member: Member, batch: Batch, key: jax.Array) -> Views:
-        z = draw(key, *encode_batch(member, batch))
-        return decoder(member.params, member.collections, z, _conditionals(batch))
+        return write(member, batch, draw(key, *encode_batch(member, batch)))
 
     return _Programs(jax.jit(encode_batch), jax.jit(reconstruct), jax.jit(sample))
 

@@ -38,12 +38,28 @@ class ViewSpec:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Features of two views that bear the same name: the same gene, measured twice.
+
+    Attributes:
+      target, source: the views.
+      target_columns, source_columns: columns of the linked features, pair by pair.
+    """
+
+    target: str
+    source: str
+    target_columns: tuple[int, ...]
+    source_columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class DataSpec:
-    """Static facts of a data set: views in order, conditionals, classes."""
+    """Static facts of a data set: views in order, conditionals, classes, links."""
 
     views: tuple[ViewSpec, ...]
     conditionals: int = 0
     classes: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -70,10 +70,13 @@ class Tasks(NamedTuple):
     Attributes:
       encode: (params, collections, batch) -> mean and variance of z, both [b, latent].
       decode: (params, collections, z, conditionals) -> [b, features] per view, standardised.
+      direct: (params, collections, batch) -> what is added to the decoded views without passing
+        through z, [b, features] for some of the views.
     """
 
     encode: Callable[[Params, Collections, Batch], tuple[Array, Array]] | None = None
     decode: Callable[[Params, Collections, Array, Array], Views] | None = None
+    direct: Callable[[Params, Collections, Batch], Views] | None = None
 
 
 class Model(NamedTuple):

@@ -22,7 +22,7 @@ some thousand samples. docs/models/mosa.md lists every deviation.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,10 +37,14 @@ from jaxomics.losses.reconstruction import macro_mse, masked_mse
 from jaxomics.models.base import Aux, Model, Player, Tasks, Variables
 from jaxomics.nn.dropout import keep_mask, view_keep
 from jaxomics.nn.latent import GaussianHead, draw
-from jaxomics.nn.mlp import PRELU_START, Activation, Mlp, width
+from jaxomics.nn.mlp import PRELU_START, Activation, Dense, Mlp, width
 from jaxomics.types import Array, Collections, Key, Params, Views
 
 PLAYER = "vae"
+SKIP_START = 0.1
+"""Scale of the initial weights of the linear paths into z."""
+LINK_GAIN = 5.0
+"""Factor on the weights of links, so that they learn faster than the rest."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,14 @@ class Config:
       view_dropout_per: draw view dropout once per `batch` (as published) or per `sample`.
       linked: groups of views that come from one assay; view dropout takes them together.
       presence: tell the joint layer which views are there, and silence absent ones.
-      clip: limit of standardised encoder inputs, in standard deviations; 0 = none.
+      clip: limit of standardised inputs and targets, in standard deviations; 0 = none.
+      withhold_cells: withhold single cells as well, at the rate of `Hyper.cell_dropout`.
+      rescale: divide a view's input by the share of its cells that is shown (at least 0.2), so
+        that samples with few cells are heard as loud as others.
+      skip: add linear paths beside encoders (view to mean of z) and decoders (z to view).
+      links: let a feature also be predicted from the feature of the same name in other views,
+        by one weight per pair.
+      zero_output: start the decoders' output layers at zero.
       kl: `standard`, or `published` (the code's formula, for parity).
       contrastive: `label` (same or other class), `columns` (the code's, over the first
         conditionals), or `none`.
@@ -75,6 +86,11 @@ class Config:
     linked: tuple[tuple[str, ...], ...] = ()
     presence: bool = False
     clip: float = 0.0
+    withhold_cells: bool = False
+    rescale: bool = False
+    skip: bool = False
+    links: bool = False
+    zero_output: bool = False
     kl: Literal["standard", "published"] = "standard"
     contrastive: Literal["label", "columns", "none"] = "label"
     contrastive_columns: int = 32
@@ -125,14 +141,28 @@ class Mosa(nn.Module):
             )
             for view in self.spec.views
         }
+        start = 0.0 if config.zero_output else 1.0
         self.decoders = {
             view.name: Mlp(
                 tuple(width(h, view.features) for h in reversed(config.hidden)),
                 view.features,
                 config.activation,
+                start_output=start,
             )
             for view in self.spec.views
         }
+        if config.skip:
+            self.readers = {v: Dense(config.latent, SKIP_START) for v in self.spec.names}
+            self.writers = {v.name: Dense(v.features, start) for v in self.spec.views}
+        if config.links:
+            self.link_weights = [
+                self.param(
+                    f"link_{link.target}_{link.source}",
+                    nn.initializers.zeros,
+                    (len(link.target_columns),),
+                )
+                for link in self.spec.links
+            ]
         self.joint = GaussianHead(config.latent)
         if config.activation == "prelu_shared":
             self.slope = self.param("slope", nn.initializers.constant(PRELU_START), ())
@@ -151,23 +181,46 @@ class Mosa(nn.Module):
           key: PRNG key of dropout.
           train: whether dropout is on.
         """
-        latents = []
+        latents, skipped = [], 0.0
         for i, name in enumerate(self.spec.names):
             h = self.encoders[name](
                 inputs[name], self.slope, rate, jax.random.fold_in(key, i), train=train
             )
-            latents.append(jnp.where(present[:, i, None], h, 0.0) if self.config.presence else h)
+            if self.config.presence:
+                h = jnp.where(present[:, i, None], h, 0.0)
+            latents.append(h)
+            if self.config.skip:
+                read = self.readers[name](inputs[name])
+                skipped += jnp.where(present[:, i, None], read, 0.0)
         if self.config.presence:
-            latents.append(present.astype(h.dtype))
-        return self.joint(jnp.concatenate(latents, axis=1))
+            latents.append(present.astype(jnp.float32))
+        mean, variance = self.joint(jnp.concatenate(latents, axis=1))
+        return mean + skipped, variance
 
     def decode(self, z: Array, conditionals: Array, rate: Array, key: Key, train: bool) -> Views:
         """Return the reconstruction [b, features] of every view, standardised."""
         h = jnp.concatenate([z, conditionals], axis=1)
-        return {
+        output = {
             name: self.decoders[name](h, self.slope, rate, jax.random.fold_in(key, i), train=train)
             for i, name in enumerate(self.spec.names)
         }
+        if self.config.skip:
+            output = {name: value + self.writers[name](h) for name, value in output.items()}
+        return output
+
+    def direct(self, shown: Views) -> Views:
+        """Return what linked features add to each other's views, [b, features].
+
+        Args:
+          shown: [b, features] per view: what the encoders were shown, before rescaling.
+        """
+        added: Views = {}
+        for link, weight in zip(self.spec.links, self.link_weights, strict=True):
+            source = shown[link.source][:, jnp.asarray(link.source_columns)]
+            target = added.get(link.target, jnp.zeros_like(shown[link.target]))
+            columns = jnp.asarray(link.target_columns)
+            added[link.target] = target.at[:, columns].add(LINK_GAIN * weight[None] * source)
+        return added
 
     def __call__(self, inputs: Views, present: Array, conditionals: Array, key: Key) -> Views:
         """Run everything once; used to make the parameters."""
@@ -183,10 +236,26 @@ def build(config: Config, spec: DataSpec) -> Model:
     first = spec.names[0]
     still, no_key = jnp.zeros(()), jax.random.key(0)
 
+    linked = config.links and bool(spec.links)
+
     def init(key: Key, batch: Batch) -> Variables:
-        inputs, present = encoder_inputs(config, spec, batch)
-        params = module.init(key, inputs, present, batch.conditionals[first], key)["params"]
+        shown = show(config, spec, batch)
+        inputs = shown.inputs(config, spec, batch)
+        params = module.init(key, inputs, shown.present, batch.conditionals[first], key)["params"]
         return Variables({PLAYER: params}, {})
+
+    def run(own: Params, batch: Batch, shown: "Shown", rate: Array | float, keys: Key, train: bool):
+        variables, y = {"params": own}, batch.conditionals[first]
+        inputs = shown.inputs(config, spec, batch)
+        mean, variance = apply(
+            variables, inputs, shown.present, rate, keys[0], train, method=Mosa.encode
+        )
+        z = draw(keys[1], mean, variance) if train else mean
+        output = apply(variables, z, y, rate, keys[2], train, method=Mosa.decode)
+        if linked:
+            added = apply(variables, shown.x, method=Mosa.direct)
+            output |= {name: output[name] + value for name, value in added.items()}
+        return mean, variance, output
 
     def loss(
         params: Params,
@@ -197,65 +266,91 @@ def build(config: Config, spec: DataSpec) -> Model:
         *,
         train: bool,
     ) -> tuple[Array, Aux]:
-        own = {"params": params[PLAYER]}
-        drop_key, encode_key, draw_key, decode_key = jax.random.split(key, 4)
-        rate, y = hyper.dropout, batch.conditionals[first]
-        inputs, present = encoder_inputs(config, spec, batch, drop_key if train else None, hyper)
-        mean, variance = apply(own, inputs, present, rate, encode_key, train, method=Mosa.encode)
-        z = draw(draw_key, mean, variance) if train else mean
-        output = apply(own, z, y, rate, decode_key, train, method=Mosa.decode)
+        keys = jax.random.split(key, 4)
+        shown = show(config, spec, batch, keys[3] if train else None, hyper)
+        mean, variance, output = run(params[PLAYER], batch, shown, hyper.dropout, keys, train)
         total, metrics = objective(config, spec, batch, mean, variance, output, hyper)
         return total, Aux(metrics, collections)
 
     def encode(params: Params, collections: Collections, batch: Batch) -> tuple[Array, Array]:
-        own = {"params": params[PLAYER]}
-        inputs, present = encoder_inputs(config, spec, batch)
-        return apply(own, inputs, present, still, no_key, False, method=Mosa.encode)
+        own, shown = {"params": params[PLAYER]}, show(config, spec, batch)
+        inputs = shown.inputs(config, spec, batch)
+        return apply(own, inputs, shown.present, still, no_key, False, method=Mosa.encode)
 
     def decode(params: Params, collections: Collections, z: Array, conditionals: Array) -> Views:
         own = {"params": params[PLAYER]}
         return apply(own, z, conditionals, still, no_key, False, method=Mosa.decode)
 
+    def direct(params: Params, collections: Collections, batch: Batch) -> Views:
+        return apply({"params": params[PLAYER]}, show(config, spec, batch).x, method=Mosa.direct)
+
     player = Player(PLAYER, loss, _optimizer(config))
-    return Model(init, (player,), "sequential", Tasks(encode, decode), monitor="reconstruction")
+    tasks = Tasks(encode, decode, direct if linked else None)
+    return Model(init, (player,), "sequential", tasks, monitor="reconstruction")
 
 
-def encoder_inputs(
+class Shown(NamedTuple):
+    """What the encoders are shown of a batch.
+
+    Attributes:
+      x: [b, features] per view, 0 where withheld or not measured.
+      share: [b, 1] per view, share of the view's cells that is shown.
+      present: bool [b, views], whether anything of the view is shown.
+      kept: bool [b, views], False where a view was withheld.
+    """
+
+    x: Views
+    share: Views
+    present: Array
+    kept: Array
+
+    def inputs(self, config: Config, spec: DataSpec, batch: Batch) -> Views:
+        """Return [b, inputs + conditionals] per view, as the encoders read them."""
+        out = {}
+        for i, view in enumerate(spec.views):
+            read = self.x[view.name]
+            if view.encoded is not None:
+                read = read[:, jnp.asarray(view.encoded)]
+            if config.rescale:
+                read = read / jnp.maximum(self.share[view.name], 0.2)
+            joined = jnp.concatenate([read, batch.conditionals[view.name]], axis=1)
+            out[view.name] = jnp.where(self.kept[:, i, None], joined, 0.0)
+        return out
+
+
+def show(
     config: Config,
     spec: DataSpec,
     batch: Batch,
     key: Key | None = None,
     hyper: Hyper | None = None,
-) -> tuple[Views, Array]:
-    """Return what the encoders read, and which views count as present (bool [b, views]).
+) -> Shown:
+    """Decide what the encoders see; with a key, views and cells are withheld at random.
 
-    With a key, views and cells are withheld at random. A withheld view loses its conditionals
-    too, because the published layer acts after they are appended; nothing is rescaled.
+    A withheld view loses its conditionals too, because the published layer acts after they are
+    appended; nothing is rescaled for it.
     """
     names = spec.names
     present = jnp.stack([jnp.any(batch.observed[name], axis=1) for name in names], axis=1)
-    samples = len(present)
-    x = dict(batch.x)
-    shown = jnp.ones_like(present)
+    kept = jnp.ones_like(present)
+    cells = dict(batch.observed)
     if key is not None:
-        assert hyper is not None, "withholding views needs the rates in hyper"
+        assert hyper is not None, "withholding needs the rates in hyper"
         view_key, cell_key = jax.random.split(key)
         per_sample = config.view_dropout_per == "sample"
-        shown = view_keep(
-            view_key, _groups(config, names), samples, hyper.view_dropout, per_sample=per_sample
-        )
+        groups = _groups(config, names)
+        kept = view_keep(view_key, groups, len(present), hyper.view_dropout, per_sample=per_sample)
         if per_sample:  # a sample that would lose everything keeps everything
-            left = jnp.any(shown & present, axis=1, keepdims=True)
-            shown = shown | ~left
-        x = _withhold_cells(cell_key, x, hyper.cell_dropout)
-    if config.clip:
-        x = {name: jnp.clip(x[name], -config.clip, config.clip) for name in names}
-    inputs = {}
-    for i, view in enumerate(spec.views):
-        read = x[view.name] if view.encoded is None else x[view.name][:, jnp.asarray(view.encoded)]
-        joined = jnp.concatenate([read, batch.conditionals[view.name]], axis=1)
-        inputs[view.name] = jnp.where(shown[:, i, None], joined, 0.0)
-    return inputs, present & shown
+            kept = kept | ~jnp.any(kept & present, axis=1, keepdims=True)
+        if config.withhold_cells:
+            cells = _withhold_cells(cell_key, cells, hyper.cell_dropout)
+    x, share = {}, {}
+    for i, name in enumerate(names):
+        visible = cells[name] & kept[:, i, None]
+        values = _clipped(config, batch.x[name])
+        x[name] = jnp.where(visible, values, 0.0)
+        share[name] = jnp.mean(visible, axis=1, keepdims=True, dtype=jnp.float32)
+    return Shown(x, share, present & kept, kept)
 
 
 def objective(
@@ -295,21 +390,26 @@ def objective(
 
 def _view_error(config: Config, view: ViewSpec, batch: Batch, predicted: Array) -> Array:
     """Return R_v of one view."""
-    target, observed = batch.x[view.name], batch.observed[view.name]
+    target, observed = _clipped(config, batch.x[view.name]), batch.observed[view.name]
     if view.likelihood == "mean":
         return masked_mse(predicted, target, observed)
     neutral = config.macro_missing == "neutral"
     return macro_mse(predicted, target, observed, view.levels, missing_as_zero=neutral)
 
 
-def _withhold_cells(key: Key, x: Views, most: Array | float) -> Views:
-    """Zero a random share of each sample's cells; the share is drawn from U(0, most)."""
+def _withhold_cells(key: Key, observed: Views, most: Array | float) -> Views:
+    """Hide a random share of each sample's cells; the share is drawn from U(0, most)."""
     out = {}
-    for i, (name, values) in enumerate(x.items()):
+    for i, (name, cells) in enumerate(observed.items()):
         share_key, cell_key = jax.random.split(jax.random.fold_in(key, i))
-        share = most * jax.random.uniform(share_key, (len(values), 1))
-        out[name] = jnp.where(keep_mask(cell_key, values.shape, share), values, 0.0)
+        share = most * jax.random.uniform(share_key, (len(cells), 1))
+        out[name] = cells & keep_mask(cell_key, cells.shape, share)
     return out
+
+
+def _clipped(config: Config, values: Array) -> Array:
+    """Return standardised values within the limits of the config."""
+    return jnp.clip(values, -config.clip, config.clip) if config.clip else values
 
 
 def _groups(config: Config, names: tuple[str, ...]) -> tuple[int, ...]:

@@ -23,12 +23,14 @@ def prelu(x: Array, slope: Array) -> Array:
 
 
 class Dense(nn.Module):
-    """Linear layer, weight and bias both uniform on +-1/sqrt(inputs), as PyTorch starts them.
+    """Linear layer, weight and bias both uniform on +-start/sqrt(inputs).
 
-    Shapes: [..., inputs] -> [..., features].
+    PyTorch starts with 1; 0 starts with the zero function. Shapes: [..., inputs] ->
+    [..., features].
     """
 
     features: int
+    start: float = 1.0
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -36,7 +38,7 @@ class Dense(nn.Module):
         inputs = x.shape[-1]
 
         def start(key: Key, shape: tuple[int, ...]) -> Array:
-            bound = inputs**-0.5
+            bound = self.start * inputs**-0.5
             return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
 
         kernel = self.param("kernel", start, (inputs, self.features))
@@ -55,6 +57,7 @@ class Mlp(nn.Module):
     features: int
     activation: Activation = "prelu_shared"
     activate_output: bool = False
+    start_output: float = 1.0
 
     @nn.compact
     def __call__(
@@ -74,7 +77,7 @@ class Mlp(nn.Module):
             if train:
                 x = dropout(jax.random.fold_in(key, i), x, rate)
             x = self._activate(x, slope, f"slope_{i}")
-        x = Dense(self.features, name="out")(x)
+        x = Dense(self.features, self.start_output, name="out")(x)
         return self._activate(x, slope, "slope_out") if self.activate_output else x
 
     def _activate(self, x: Array, slope: Array | None, name: str) -> Array:

@@ -209,9 +209,10 @@ def test_dropout_rates_are_exact_at_the_ends(key: jax.Array):
 def test_dropped_view_loses_its_conditionals_too(key: jax.Array):
     _, spec, batch, _ = torch_case()
     hyper = mosa.Hyper(view_dropout=1.0 - 1e-7)
-    inputs, present = mosa.encoder_inputs(CONFIGS["paper"], spec, batch, key, hyper)
+    shown = mosa.show(CONFIGS["paper"], spec, batch, key, hyper)
+    inputs = shown.inputs(CONFIGS["paper"], spec, batch)
     assert all(not bool(array.any()) for array in inputs.values())
-    assert not bool(present.any())
+    assert not bool(shown.present.any())
 
 
 def test_evaluation_is_deterministic_and_ignores_unobserved_cells():
