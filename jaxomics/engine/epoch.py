@@ -75,11 +75,11 @@ def run_epochs(
     shape: tuple[int, int, int],
     start: Array,
     count: Array,
-) -> tuple[TrainState, Control, dict[str, Metrics]]:
+) -> tuple[TrainState, Control, dict[str, Metrics], Array]:
     """Run `count` epochs without the host; the program is the same for every count.
 
-    A replica that has stopped keeps its state; metrics come back as [buffer] arrays of which
-    the first `count` are filled.
+    A replica that has stopped keeps its state. Metrics by split, and whether the replica was
+    still active in the epoch, come back as [buffer] arrays whose first `count` are filled.
 
     Args:
       model, step: what to train, and its step.
@@ -109,7 +109,7 @@ def run_epochs(
                 (new, after),
                 (state, control),
             )
-        return new, after, metrics
+        return new, after, (metrics, control.active)
 
     shapes = jax.eval_shape(one, state, control, start)[2]
     buffer = jax.tree.map(lambda m: jnp.zeros((length, *m.shape), m.dtype), shapes)
@@ -120,4 +120,5 @@ def run_epochs(
         buffer = jax.tree.map(lambda b, m: b.at[i].set(m), buffer, metrics)
         return state, control, buffer
 
-    return jax.lax.fori_loop(0, count, body, (state, control, buffer))
+    state, control, buffer = jax.lax.fori_loop(0, count, body, (state, control, buffer))
+    return state, control, *buffer

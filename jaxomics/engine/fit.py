@@ -105,7 +105,7 @@ def drive(
     """Run a jitted block of epochs until the end; the carry may have a leading replica axis.
 
     Args:
-      program: jitted (state, control, *settings, first, count) -> (state, control, metrics).
+      program: jitted (state, control, *settings, first, count) -> what `run_epochs` returns.
       state, control: carries; their memory is reused.
       settings: what the program reads.
       train: static settings.
@@ -126,17 +126,17 @@ def drive(
         while done < train.epochs and bool(np.any(control.active)):
             count = min(count, train.epochs - done, BUFFER)
             begun = time.perf_counter()
-            state, control, metrics = compiled(
+            state, control, metrics, active = compiled(
                 state,
                 control,
                 *settings,
                 jnp.asarray(done, jnp.int32),
                 jnp.asarray(count, jnp.int32),
             )
-            metrics = jax.device_get(metrics)
+            metrics, active = jax.device_get((metrics, active))
             spent = time.perf_counter() - begun
             clock["run"] += spent
-            rows = _rows(metrics, done, count)
+            rows = _rows(metrics, active, done, count)
             done += count
             history += rows
             if recorder.folder:
@@ -204,16 +204,24 @@ def _resume(
     return epoch, state, control, rows
 
 
-def _rows(metrics: dict[str, dict[str, np.ndarray]], done: int, count: int) -> list[dict[str, Any]]:
-    """Return one flat row per epoch, replica and split; epochs count from 1."""
-    rows = []
-    for epoch in range(count):
-        for split, named in metrics.items():
-            arrays = {name: np.atleast_2d(np.asarray(value)) for name, value in named.items()}
-            for replica in range(len(next(iter(arrays.values())))):
-                head = {"epoch": done + epoch + 1, "replica": replica, "split": split}
-                rows.append(head | {k: float(v[replica, epoch]) for k, v in arrays.items()})
-    return rows
+def _rows(
+    metrics: dict[str, dict[str, np.ndarray]], active: np.ndarray, done: int, count: int
+) -> list[dict[str, Any]]:
+    """Return one flat row per epoch, replica that was active in it, and split.
+
+    Epochs count from 1; arrays are [buffer] or [replica, buffer].
+    """
+    named = {
+        split: {name: np.atleast_2d(value) for name, value in arrays.items()}
+        for split, arrays in metrics.items()
+    }
+    return [
+        {"epoch": done + epoch + 1, "replica": replica, "split": split}
+        | {name: float(value[replica, epoch]) for name, value in arrays.items()}
+        for epoch in range(count)
+        for split, arrays in named.items()
+        for replica in np.flatnonzero(np.atleast_2d(active)[:, epoch]).tolist()
+    ]
 
 
 def _check_finite(rows: list[dict[str, Any]]) -> None:

@@ -74,9 +74,9 @@ def _move(
     update = jax.tree.map(lambda u: u * rate, update)
     params = optax.apply_updates(state.params[name], update)
     norms = {
-        "grad_norm": optax.global_norm(gradient),
-        "update_norm": optax.global_norm(update),
-        "param_norm": optax.global_norm(params),
+        "grad_norm": optax.tree.norm(gradient),
+        "update_norm": optax.tree.norm(update),
+        "param_norm": optax.tree.norm(params),
     }
     new = state.replace(
         params={**state.params, name: params},
