@@ -28,7 +28,7 @@ from jaxomics.data.hdf import HDF_SUFFIXES, read_hdf, write_hdf
 from jaxomics.errors import InputError
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
-"""Endings of the tables that are read, longest forms included."""
+"""Endings of the tables that are read."""
 
 _RESERVED = ("features_", "truth_", "measured_")
 _MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>"]
@@ -81,7 +81,7 @@ def read_cohort(
             "put the tables there, or name another folder"
         )
     return MultiOmics.from_tables(
-        {name: read_indexed(files[name]) for name in chosen},
+        {name: read_indexed(files[name], numeric=True) for name in chosen},
         read_indexed(files["labels"]) if "labels" in files else None,
         {
             name: read_indexed(files[f"features_{name}"])
@@ -154,10 +154,15 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
     return _read_csv(path, header, text)
 
 
-def read_indexed(path: str | os.PathLike) -> pd.DataFrame:
+def read_indexed(path: str | os.PathLike, numeric: bool = False) -> pd.DataFrame:
     """Read a table whose first column, or index, holds ids (of samples or features), as text.
 
     Ids are taken letter by letter: `007`, `1e5` and `NA` stay as they are in text files.
+
+    Args:
+      path: the table.
+      numeric: expect numbers and read them from text as float32, which is faster; columns that
+        hold anything else are then still read as without it.
 
     Raises:
       InputError: the file is missing, empty, damaged or of an unknown kind, or holds no ids.
@@ -169,7 +174,7 @@ def read_indexed(path: str | os.PathLike) -> pd.DataFrame:
         if isinstance(table.index, pd.RangeIndex) and table.index.name is None:
             table = _first_column_as_index(table, path)
         return table
-    table = _read_csv(path, _header(path), text=[0])
+    table = _read_csv(path, _header(path), text=[0], numeric=numeric)
     return _first_column_as_index(table, path)
 
 
@@ -233,7 +238,7 @@ def _guard(path: Path, overwrite: bool) -> None:
 def _split_suffix(path: Path) -> tuple[str, str]:
     """Return a file's name without and with its table suffix; the suffix is empty for others."""
     name = path.name
-    for suffix in sorted(TABLE_SUFFIXES, key=len, reverse=True):
+    for suffix in TABLE_SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix) and not name.startswith("."):
             return name[: -len(suffix)], suffix
     return name, ""
@@ -347,14 +352,20 @@ def _delimiter(path: Path) -> str:
     return "\t" if _split_suffix(path)[1].startswith(".tsv") else ","
 
 
-def _read_csv(path: Path, header: list[str], text: list[int]) -> pd.DataFrame:
+def _read_csv(
+    path: Path, header: list[str], text: list[int], numeric: bool = False
+) -> pd.DataFrame:
     """Read a text table; the columns at the places `text` stay text, letter by letter.
 
     Other columns are numbers or true/false where all their cells are, and text otherwise.
     """
     types = {f"f{place}": pa.string() for place in text}
     with _naming(path, "a text table in UTF-8 with lines of equal length"):
-        table = _parse_csv(path, types)
+        numbers = {f"f{place}": pa.float32() for place in range(len(header) + 1)} | types
+        try:
+            table = _parse_csv(path, numbers if numeric else types)
+        except pa.ArrowInvalid:
+            table = _parse_csv(path, types)
         odd = [field.name for field in table.schema if not _is_plain(field.type)]
         if odd:
             table = _parse_csv(path, types | dict.fromkeys(odd, pa.string()))
