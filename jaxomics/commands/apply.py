@@ -1,0 +1,184 @@
+"""`embed`, `impute` and `translate`: what a trained run says of its own or of new samples."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from jaxomics.commands.notes import tell, unmatched
+from jaxomics.commands.options import Flag, Run
+from jaxomics.data.container import MultiOmics
+from jaxomics.data.io import TABLE_SUFFIXES, read_cohort, write_table
+from jaxomics.errors import InputError, unknown
+
+
+def embed(
+    run: Run,
+    *,
+    out: Path,
+    data: Path | None = None,
+    csv: Flag = False,
+    overwrite: Flag = False,
+    quiet: Flag = False,
+) -> Path:
+    """Write the latent mean of each sample: columns sample, z0, z1, ...
+
+    New samples may have any subset of the model's views and features.
+
+    Args:
+      run: run folder of a trained model.
+      out: table to write, .parquet or .csv.
+      data: samples to embed; the training data by default.
+      csv: also write CSV beside parquet.
+      overwrite: replace existing files.
+      quiet: print no notes.
+
+    Returns:
+      The table's path.
+    """
+    _refuse(out, overwrite)
+    estimator, cohort, about = _load(run, data, quiet)
+    table = estimator.transform(cohort).reset_index()
+    write_table(table, out, about, csv=csv, overwrite=overwrite)
+    return out
+
+
+def impute(
+    run: Run,
+    *,
+    out: Path,
+    data: Path | None = None,
+    full: Flag = False,
+    round: Flag = False,
+    draws: int = 0,
+    csv: Flag = False,
+    overwrite: Flag = False,
+    quiet: Flag = False,
+) -> Path:
+    """Fill what is missing, in original units; measured values stay bit for bit.
+
+    Writes VIEW.parquet for each view, all samples x all modelled features, and
+    measured_VIEW.parquet, true where a value was measured.
+
+    Args:
+      run: run folder of a trained model.
+      out: folder to write.
+      data: samples to complete; the training data by default.
+      full: the model's reconstruction everywhere, also of measured values.
+      round: round the filled values of views of whole numbers.
+      draws: also write uncertainty/VIEW.parquet, standard deviations from so many draws.
+      csv: also write CSV beside parquet.
+      overwrite: replace existing files.
+      quiet: print no notes.
+
+    Returns:
+      The folder.
+    """
+    if draws < 0 or draws == 1:
+        raise InputError(f"expected --draws 0, or 2 and more, found {draws}; 20 is a good choice")
+    _refuse_folder(out, overwrite)
+    estimator, cohort, about = _load(run, data, quiet)
+    completed = estimator.impute(cohort, full=full, discrete=round)
+    measured = {f"measured_{name}": table for name, table in _measured(completed, cohort).items()}
+    written = {**completed, **measured}
+    if draws:
+        deviations = estimator.uncertainty(cohort, draws=draws)
+        written |= {f"uncertainty/{name}": table for name, table in deviations.items()}
+    for name, table in written.items():
+        write_table(table, out / f"{name}.parquet", about, csv=csv, overwrite=overwrite)
+    return out
+
+
+def translate(
+    run: Run,
+    *,
+    source: tuple[str, ...],
+    target: str,
+    out: Path,
+    data: Path | None = None,
+    csv: Flag = False,
+    overwrite: Flag = False,
+    quiet: Flag = False,
+) -> Path:
+    """Predict one view from others, for all samples that have one of these.
+
+    Args:
+      run: run folder of a trained model.
+      source: views to read; all others are withheld.
+      target: view to predict, in original units.
+      out: table to write, .parquet or .csv.
+      data: samples; the training data by default.
+      csv: also write CSV beside parquet.
+      overwrite: replace existing files.
+      quiet: print no notes.
+
+    Returns:
+      The table's path.
+    """
+    _refuse(out, overwrite)
+    if target in source:
+        raise InputError(f"expected a target that is no source, found {target!r} as both")
+    estimator, cohort, about = _load(run, data, quiet)
+    for name in (*source, target):
+        if name not in estimator.preprocess_.views:
+            raise unknown("view of this model", name, estimator.preprocess_.views)
+    table = estimator.translate(cohort, source=source, target=target)
+    write_table(table, out, about, csv=csv, overwrite=overwrite)
+    return out
+
+
+def _load(run: Path, data: Path | None, quiet: bool):
+    """Return the run's estimator, the samples to work on, and the provenance of results."""
+    from jaxomics.commands.train import provenance
+    from jaxomics.runfolder import load_run, read_config, training_data
+
+    read_config(run)
+    new = None if data is None else read_cohort(data, min_samples=1)
+    estimator = load_run(run)
+    cohort = training_data(run) if new is None else new
+    if new is not None:
+        lost = estimator.conditionals_.match(cohort)
+        lines = [f"conditional {row.name_}: {row.reason}" for row in _named(lost)]
+        tell([*unmatched(estimator.preprocess_.match(cohort)), *lines], quiet=quiet)
+    return estimator, cohort, provenance(estimator, cohort)
+
+
+def _named(report: pd.DataFrame):
+    """Yield the rows of a report; the column `name` is `name_`, as tuples have a `name`."""
+    return report.rename(columns={"name": "name_"}).itertuples()
+
+
+def _measured(completed: Mapping[str, pd.DataFrame], cohort: MultiOmics) -> dict[str, pd.DataFrame]:
+    """Return bool tables shaped like the completed ones: True where the cohort has a value."""
+    masks = {}
+    for name, table in completed.items():
+        known = cohort.views.get(name, pd.DataFrame(index=table.index[:0]))
+        masks[name] = known.notna().reindex(
+            index=table.index, columns=table.columns, fill_value=False
+        )
+    return masks
+
+
+def _refuse(out: Path, overwrite: bool) -> None:
+    """Raise before any work if a table cannot be written."""
+    if not out.name.endswith((".parquet", ".csv", ".tsv")):
+        raise InputError(
+            f"{out}: expected a name ending in .parquet, .csv or .tsv; choose another name"
+        )
+    if out.is_dir():
+        raise InputError(f"{out}: expected a file to write, found a folder; choose another name")
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists; choose another name, or overwrite it with --overwrite")
+
+
+def _refuse_folder(out: Path, overwrite: bool) -> None:
+    """Raise before any work if tables cannot be written to a folder."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: expected a folder to write to, found a file; choose another name")
+    if out.is_dir() and not overwrite:
+        present = sorted(p.name for p in out.iterdir() if p.name.endswith(TABLE_SUFFIXES))
+        if present:
+            raise InputError(
+                f"{out} holds {present[0]} and {len(present) - 1} more tables; choose another "
+                "folder, or overwrite them with --overwrite"
+            )

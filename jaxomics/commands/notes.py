@@ -1,0 +1,78 @@
+"""What users are told on the side: lines on stderr that begin with `note:`."""
+
+import sys
+from collections.abc import Iterable
+
+import pandas as pd
+
+SHOWN = 4
+"""The most parts that one line lists."""
+
+
+def tell(lines: Iterable[str], *, quiet: bool = False) -> None:
+    """Print notes to stderr, unless silenced."""
+    if quiet:
+        return
+    for line in lines:
+        print(f"note: {line}", file=sys.stderr)
+
+
+def left_out(dropped: pd.DataFrame) -> list[str]:
+    """Sum up a report of dropped things, with columns view, item, name, reason, in one line.
+
+    >>> rows = [("rna", "feature", "TP53", "constant"), ("rna", "feature", "BRAF", "constant")]
+    >>> left_out(pd.DataFrame(rows, columns=["view", "item", "name", "reason"]))
+    ['left out: rna: 2 features (constant)']
+    """
+    if dropped.empty:
+        return []
+    counts = dropped.groupby(["view", "item", "reason"], sort=False).size()
+    parts = [
+        f"{view}: {_count(count, _ITEMS.get(item, item))} ({reason})"
+        for (view, item, reason), count in counts.items()
+    ]
+    more = f"; {len(parts) - SHOWN} more in tables/dropped" if len(parts) > SHOWN else ""
+    return [f"left out: {'; '.join(parts[:SHOWN])}{more}"]
+
+
+def unmatched(report: pd.DataFrame) -> list[str]:
+    """Sum up where a model's features were found in new data, one line per view.
+
+    Args:
+      report: columns view, feature, found, status, as `Preprocess.match` gives them.
+
+    >>> rows = [("rna", "a", "a", "exact"), ("rna", "b", "", "absent"), ("rna", "", "c", "unused")]
+    >>> unmatched(pd.DataFrame(rows, columns=["view", "feature", "found", "status"]))
+    ['rna: 1 of 2 features found, 1 absent, 1 column not used by the model']
+    """
+    lines = []
+    for view, rows in report.groupby("view", sort=False):
+        count = rows["status"].value_counts()
+        found = count.get("exact", 0) + count.get("renamed", 0)
+        unused = count.get("unused", 0)
+        wanted = len(rows) - unused
+        if found == wanted and not unused and not count.get("renamed", 0):
+            continue
+        if not wanted:
+            lines.append(f"{view}: not a view of the model, not used")
+        elif not found:
+            lines.append(f"{view}: not in the data, filled from the other views")
+        else:
+            parts = [f"{found} of {wanted} features found"]
+            parts += [
+                f"{count[status]} {status}"
+                for status in ("renamed", "ambiguous", "absent")
+                if count.get(status, 0)
+            ]
+            parts += [f"{_count(unused, 'column')} not used by the model"] if unused else []
+            lines.append(f"{view}: {', '.join(parts)}")
+    return lines
+
+
+_ITEMS = {"encoder": "feature that only the decoder sees"}
+
+
+def _count(count: int, noun: str) -> str:
+    """Return a number with its noun."""
+    head, _, rest = noun.partition(" ")
+    return f"{count} {head}{'' if count == 1 else 's'}{' ' + rest if rest else ''}"

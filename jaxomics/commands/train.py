@@ -1,0 +1,329 @@
+"""`train`: fit one model to a cohort and leave a run folder."""
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from tyro.conf import Positional, arg
+
+from jaxomics.commands.notes import left_out, tell
+from jaxomics.commands.options import Flag, option
+from jaxomics.data.container import MultiOmics
+from jaxomics.data.io import read_cohort, write_table
+from jaxomics.data.preprocess import PreprocessConfig
+from jaxomics.engine.fit import Recorder
+from jaxomics.engine.state import Train
+from jaxomics.errors import InputError
+from jaxomics.estimator import Estimator
+from jaxomics.metrics.imputation import evaluate_imputation
+from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, join
+from jaxomics.models.registry import MODELS, entry
+from jaxomics.presets import PRESETS, Settings, preset, quick
+from jaxomics.report import run_report
+from jaxomics.runfolder import describe_run, finish_run, same_run, start_run
+
+CONFIG = "config.json"
+"""The file that makes a folder a run folder."""
+
+
+def train(
+    model: str,
+    data: str | Path,
+    out: str | Path,
+    *,
+    settings: Settings | str = "recommended",
+    seed: int = 0,
+    views: Sequence[str] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    csv: bool = False,
+    quiet: bool = True,
+) -> Estimator | None:
+    """Train a model on a cohort and write a run folder.
+
+    Args:
+      model: registry name.
+      data: folder with one table per view, or an .h5mu or .h5ad file.
+      out: run folder to write.
+      settings: what to train, or the name of a preset.
+      seed: everything random follows from it.
+      views: train on these views only.
+      resume: go on with an interrupted run; start where there is none.
+      overwrite: replace an existing run folder.
+      csv: also write tables as CSV.
+      quiet: print neither progress nor notes.
+
+    Returns:
+      The fitted estimator; None where `resume` met a finished run.
+
+    Raises:
+      InputError: unfit data or settings, or a folder that must not be touched.
+    """
+    settings = preset(model, settings) if isinstance(settings, str) else settings
+    check_ranges(settings, seed)
+    data, out = Path(data), Path(out)
+    refuse_early(out, resume=resume, overwrite=overwrite)
+    cohort = read_cohort(data, views=views)
+    estimator = Estimator(settings, model=model, seed=seed)
+    record = describe_run(estimator, cohort, data)
+    if resume and (out / CONFIG).exists():
+        same_run(out, record)
+        if is_finished(out):
+            tell([f"{out} is finished: nothing to do"], quiet=quiet)
+            return None
+    else:
+        clear_run(out, data)
+        start_run(out, record)
+    recorder = Recorder(out, resume=resume, quiet=quiet, label=model)
+    estimator.fit(cohort, recorder=recorder)
+    finish_run(out, estimator)
+    tell([*estimator.notes_, *left_out(dropped_table(estimator, cohort))], quiet=quiet)
+    write_run_tables(out, estimator, cohort, csv=csv)
+    write_report(out, estimator, cohort)
+    return estimator
+
+
+def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
+    """Return `train` with the options of the model that the words name, and what to call it.
+
+    The preset that they name, and `--quick`, decide the defaults.
+    """
+    model = words[0] if words and not words[0].startswith("-") else None
+    if model is None and not {"-h", "--help"} & set(words):
+        raise InputError(f"expected a model behind `train`, found none; name one of {_models()}")
+    known = entry(model or "mosa")
+    settings = preset(known.name, option(words, "preset", "recommended"))
+    settings = quick(settings) if "--quick" in words else settings
+
+    def train_model(
+        model: Positional[Annotated[str, arg(metavar="MODEL")]],
+        *,
+        data: Path,
+        out: Path,
+        preset: str = "recommended",
+        seed: int = 0,
+        quick: Flag = False,
+        views: tuple[str, ...] | None = None,
+        conditionals: tuple[str, ...] | None = settings.conditionals.columns,
+        label: str | None = settings.label,
+        resume: Flag = False,
+        overwrite: Flag = False,
+        csv: Flag = False,
+        quiet: Flag = False,
+        config: Annotated[known.config, arg(name="")] = settings.config,  # pyright: ignore
+        hyper: Annotated[known.hyper, arg(name="")] = settings.hyper,  # pyright: ignore
+        train_: Annotated[Train, arg(name="")] = settings.train,
+        preprocess: PreprocessConfig = settings.preprocess,
+    ) -> str:
+        """Train a model on a cohort and write a run folder with its report.
+
+        Args:
+          model: what to train; `jaxomics models` lists them.
+          data: folder with one table per view, or an .h5mu or .h5ad file.
+          out: run folder to write.
+          preset: named settings, the defaults of all others: recommended, paper, ...
+          seed: everything random follows from it.
+          quick: small sizes, for a first look.
+          views: train on these views only.
+          conditionals: label columns and whole views that the model is conditioned on; None
+            takes label columns that describe a sample, nothing behind the option takes none.
+          label: class column of the contrastive term; auto takes `tissue`, None switches it off.
+          resume: go on with an interrupted run; start where there is none.
+          overwrite: replace an existing run folder.
+          csv: also write tables as CSV.
+          quiet: print neither progress nor notes.
+          config: sizes and form of the model.
+          hyper: rates and weights.
+          train_: how long and by which schedule.
+          preprocess: filters and scaling.
+        """
+        chosen = replace(
+            settings,
+            config=config,
+            hyper=hyper,
+            train=train_,
+            preprocess=preprocess,
+            conditionals=replace(settings.conditionals, columns=conditionals),
+            label=label,
+        )
+        train(
+            model, data, out, settings=chosen, seed=seed, views=views, resume=resume,
+            overwrite=overwrite, csv=csv, quiet=quiet,
+        )  # fmt: skip
+        return str(out / "report.html")
+
+    return train_model, "jaxomics train"
+
+
+def check_ranges(settings: Settings, seed: int) -> None:
+    """Raise if a number of the settings cannot be meant.
+
+    Numbers are finite and not negative; rates that drop something are below 1; sizes and the
+    learning rate are above 0.
+
+    Raises:
+      InputError: the first number out of range, by name.
+    """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"expected a seed from 0 to {2**32 - 1}, found {seed}; choose another")
+    for part in (settings.config, settings.hyper, settings.train, settings.preprocess):
+        assert is_dataclass(part)
+        for field in fields(part):
+            value = getattr(part, field.name)
+            several = value.values() if isinstance(value, dict) else value
+            for number in several if isinstance(several, Sequence) else [several]:
+                if isinstance(number, int | float) and not isinstance(number, bool):
+                    _check_number(field.name, number)
+
+
+def _check_number(name: str, number: float) -> None:
+    """Raise if one number is out of the range that its name tells."""
+    above = name in ("latent", "hidden", "view_latent", "learning_rate")
+    shown = f"--{name.replace('_', '-')}"
+    if not math.isfinite(number) or number < 0 or (above and number == 0):
+        least = "above 0" if above else "of 0 or more"
+        raise InputError(f"expected a {shown} {least}, found {number}; choose another value")
+    if name.endswith("dropout") and number >= 1:
+        raise InputError(f"expected a {shown} from 0 to below 1, found {number}; it is a share")
+
+
+def refuse_early(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Raise if a run must not be written to a folder.
+
+    Raises:
+      InputError: it is a file, holds something else than a run, or holds a run and neither
+        `resume` nor `overwrite` is given, or both are.
+    """
+    if resume and overwrite:
+        raise InputError("expected --resume or --overwrite, found both; choose one")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: expected a folder to write to, found a file; choose another name")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not _is_run(out):
+        raise InputError(
+            f"{out} holds files but is no run folder (no {CONFIG} of a run); choose another name"
+        )
+    if not (resume or overwrite):
+        raise InputError(
+            f"{out} exists; choose another name, go on with --resume, or replace it with "
+            "--overwrite"
+        )
+
+
+def clear_run(out: Path, data: Path | None = None) -> None:
+    """Remove a run folder; what is no run folder, or holds the data, stays.
+
+    Raises:
+      InputError: the data lie in the folder.
+    """
+    if not _is_run(out):
+        return
+    if data is not None and data.resolve().is_relative_to(out.resolve()):
+        raise InputError(f"{data} lies in {out}, which would be removed; choose another --out")
+    shutil.rmtree(out)
+
+
+def is_finished(out: Path) -> bool:
+    """Tell whether a run went to its end: the report is its last file."""
+    return (out / "checkpoints" / "model.npz").exists() and (out / "report.html").exists()
+
+
+def provenance(estimator: Estimator, cohort: MultiOmics) -> dict[str, Any]:
+    """Return what stands in the metadata of tables: model, seed, settings, data, version."""
+    record = describe_run(estimator, cohort, None)
+    return {
+        "jaxomics": record["jaxomics"],
+        "model": record["model"],
+        "seed": record["seed"],
+        "settings_hash": record["settings_hash"],
+        "data_sha256": record["data"]["sha256"],
+    }
+
+
+def write_run_tables(out: Path, estimator: Estimator, cohort: MultiOmics, csv: bool) -> None:
+    """Write `tables/` of a finished run: latent, views, dropped, timing, and scores if any."""
+    assert estimator.result_ is not None
+    seconds = pd.Series(estimator.result_.seconds, name="seconds")
+    tables = {
+        "latent": estimator.transform().reset_index(),
+        "views": views_table(estimator, cohort),
+        "dropped": dropped_table(estimator, cohort),
+        "timing": seconds.rename_axis("stage").reset_index(),
+    }
+    held_out = score_held_out(estimator, cohort)
+    if held_out is not None:
+        tables["scores"], tables["features"] = held_out
+    about = provenance(estimator, cohort)
+    for name, table in tables.items():
+        write_table(table, out / "tables" / f"{name}.parquet", about, csv=csv, overwrite=True)
+
+
+def write_report(out: Path, estimator: Estimator, cohort: MultiOmics) -> Path:
+    """Write the report of a finished run, drawn from its files and the data."""
+    measured = {name: cohort.views[name].notna() for name in estimator.preprocess_.views}
+    column = estimator.label_
+    labels = cohort.labels[column] if column else None
+    return run_report(out, measured=measured, labels=labels, overwrite=True)
+
+
+def views_table(estimator: Estimator, cohort: MultiOmics) -> pd.DataFrame:
+    """Return one row per view: kind, samples, features read, modelled and encoded, gaps."""
+    rows = []
+    for name, fitted in estimator.preprocess_.views.items():
+        table = cohort.views[name]
+        missing = float(table.isna().to_numpy().mean())
+        kept, seen = len(fitted.features), len(fitted.encoder)
+        rows.append((name, fitted.kind, len(table), table.shape[1], kept, seen, missing))
+    columns = ["view", "kind", "samples", "features", "modelled", "encoded", "missing"]
+    return pd.DataFrame(rows, columns=pd.Index(columns))
+
+
+def dropped_table(estimator: Estimator, cohort: MultiOmics) -> pd.DataFrame:
+    """Return what was left out on reading and by the filters."""
+    return pd.concat([cohort.dropped, estimator.preprocess_.report], ignore_index=True)
+
+
+def score_held_out(
+    estimator: Estimator, cohort: MultiOmics
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Score the samples that training held out, per view and per feature; None without any.
+
+    Mode `view_out` withholds the scored view, mode `reconstruct` shows the sample's own values.
+    """
+    rows = estimator.split_.valid
+    if not len(rows):
+        return None
+    held = cohort.select_samples(cohort.samples[rows])
+    known = {name: table for name, table in held.views.items() if len(table)}
+    completed = {
+        "reconstruct": estimator.impute(held, full=True),
+        "view_out": {
+            name: estimator.impute(held.without_samples(name, held.samples), full=True)[name]
+            for name in known
+        },
+    }
+    scores, features = [], []
+    for mode, tables in completed.items():
+        for parts, found in zip(
+            (scores, features),
+            evaluate_imputation(tables, known, model=estimator.entry.name),
+            strict=True,
+        ):
+            parts.append(found.assign(mode=mode, seed=estimator.seed))
+    return join(scores, SCORE_COLUMNS), join(features, FEATURE_COLUMNS)
+
+
+def _is_run(folder: Path) -> bool:
+    """Tell whether a folder is recognisably a run folder."""
+    path = folder / CONFIG
+    return path.is_file() and '"jaxomics"' in path.read_text(encoding="utf-8", errors="replace")
+
+
+def _models() -> str:
+    """Return the models with their presets, as text."""
+    return ", ".join(f"{name} (presets {', '.join(PRESETS[name])})" for name in MODELS)
