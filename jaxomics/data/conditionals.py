@@ -145,7 +145,8 @@ def fit_conditionals(
 ) -> Conditionals:
     """Fit the matrix of conditionals.
 
-    Levels are those of the whole sample table, so that folds have the same columns; means and
+    Levels are those of the whole sample table (all declared ones of a categorical column that
+    is named in `config`), so that folds have the same columns; means and
     deviations (ddof 0) are those of the training samples with a value. Constant numbers, and
     columns without a value, have scale 1.
 
@@ -257,6 +258,8 @@ def _label_terms(column: str, values: pd.Series, scope: pd.Index, fewest: int) -
         return [Term(column, column, None, None, *_moments(numbers, values.index.isin(scope)))]
     counts = _text(known).value_counts()
     levels = sorted(str(level) for level in counts.index[counts >= fewest])
+    if isinstance(values.dtype, pd.CategoricalDtype) and fewest == 1:
+        levels = [str(level) for level in values.dtype.categories]
     return [Term(f"{column}={level}", column, None, level) for level in levels]
 
 
