@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -34,19 +35,15 @@ def save(fitted: Fitted, path: str | Path) -> None:
     """Write a fitted comparator as one `.npz` file; it appears only when whole."""
     path = Path(path)
     widths = {view: [c.start, c.stop] for view, c in fitted.layout.slices.items()}
-    arrays = {f"state/{name}": array for name, array in fitted.state.items()}
+    header = json.dumps({"method": fitted.method.name, "slices": widths})
+    arrays: dict[str, Any] = {f"state/{name}": array for name, array in fitted.state.items()}
+    arrays |= {"header": np.array(header)}
+    arrays |= {"centre": fitted.layout.centre, "scale": fitted.layout.scale}
     if fitted.latent is not None:
         arrays["latent"] = fitted.latent
-    header = json.dumps({"method": fitted.method.name, "slices": widths})
     unfinished = path.with_name(path.name + ".unfinished")
     with unfinished.open("wb") as file:
-        np.savez_compressed(
-            file,
-            header=np.array(header),
-            centre=fitted.layout.centre,
-            scale=fitted.layout.scale,
-            **arrays,
-        )
+        np.savez_compressed(file, **arrays)
     unfinished.replace(path)
 
 
@@ -57,8 +54,8 @@ def load(path: str | Path) -> Fitted:
       InputError: no such file, or not one that `save` wrote.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        with Path(path).open("rb") as file:
+            arrays = dict(np.load(file, allow_pickle=False))
         header = json.loads(str(arrays["header"]))
         slices = {view: slice(*bounds) for view, bounds in header["slices"].items()}
         layout = Layout(slices, arrays["centre"], arrays["scale"])

@@ -6,6 +6,8 @@ so silhouette, k-means agreement and cross-validated classifiers stand beside th
 again on 50 principal components, where spaces of different size compare.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin
@@ -97,20 +99,21 @@ def clustering_scores(z: np.ndarray, y: np.ndarray, seed: int = 0) -> dict[str, 
       over five seeds.
     """
     k = len(np.unique(y))
-    runs = [
-        KMeans(k, n_init=20, random_state=seed + run).fit_predict(z)
-        for run in range(SEEDS)
-        if len(np.unique(z, axis=0)) >= k
-    ]
-    return {
+    scores = {
         "calinski_harabasz": float(calinski_harabasz_score(z, y)),
         "davies_bouldin": float(davies_bouldin_score(z, y)),
         "silhouette": float(silhouette_score(z, y)),
-        "ari": float(np.mean([adjusted_rand_score(y, run) for run in runs])) if runs else np.nan,
-        "nmi": float(np.mean([normalized_mutual_info_score(y, r) for r in runs]))
-        if runs
-        else np.nan,
+        "ari": np.nan,
+        "nmi": np.nan,
     }
+    if len(np.unique(z, axis=0)) >= k:
+        starts: Any = 20
+        runs = [
+            KMeans(k, n_init=starts, random_state=seed + run).fit_predict(z) for run in range(SEEDS)
+        ]
+        scores["ari"] = float(np.mean([adjusted_rand_score(y, run) for run in runs]))
+        scores["nmi"] = float(np.mean([normalized_mutual_info_score(y, run) for run in runs]))
+    return scores
 
 
 def classifier_scores(
@@ -141,7 +144,7 @@ def classifier_scores(
         scores[name] = {
             "accuracy": float(accuracy_score(y, predicted)),
             "balanced_accuracy": float(balanced_accuracy_score(y, predicted)),
-            "macro_f1": float(f1_score(y, predicted, average="macro", zero_division=0)),
+            "macro_f1": float(f1_score(y, predicted, average="macro")),
         }
     return scores
 
@@ -218,9 +221,9 @@ def _labelled(
         )
     if group is None:
         return z, codes, np.arange(len(codes))
-    owner = group.reindex(latent.index)[known]
-    own_name = pd.Series([f"sample {i}" for i in owner.index], index=owner.index)
-    return z, codes, pd.factorize(owner.astype(object).where(owner.notna(), own_name))[0]
+    owners = group.reindex(latent.index).to_numpy(dtype=object)[known]
+    named = [f"group {o}" if pd.notna(o) else f"sample {i}" for i, o in enumerate(owners)]
+    return z, codes, np.unique(named, return_inverse=True)[1]
 
 
 def _principal(features: pd.DataFrame, dimensions: int, seed: int) -> pd.DataFrame:
