@@ -5,25 +5,21 @@ file holds. Writing goes to a temporary name in the same folder and is renamed w
 equal tables give equal bytes.
 """
 
-import csv
-import gzip
 import hashlib
 import json
 import os
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from jaxomics.data.align import choose_views
 from jaxomics.data.atomic import whole_file
 from jaxomics.data.container import MultiOmics
+from jaxomics.data.delimited import naming_damage, read_delimited, read_header
 from jaxomics.data.hdf import HDF_SUFFIXES, read_hdf, write_hdf
 from jaxomics.errors import InputError
 
@@ -31,11 +27,9 @@ TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 """Endings of the tables that are read."""
 
 _RESERVED = ("features_", "truth_", "measured_")
-_MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>"]
 _TEXT_COLUMNS = ("sample", "feature")
 _PROVENANCE = b"jaxomics"
 _TWIN = b"jaxomics.csv"
-_BLOCK_BYTES = 1 << 26
 
 
 def read_cohort(
@@ -149,9 +143,9 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
     _require_file(path)
     if _split_suffix(path)[1] == ".parquet":
         return _read_parquet(path)
-    header = _header(path)
+    header = read_header(path)
     text = [place for place, name in enumerate(header) if name in _TEXT_COLUMNS]
-    return _read_csv(path, header, text)
+    return read_delimited(path, header, text)
 
 
 def read_indexed(path: str | os.PathLike, numeric: bool = False) -> pd.DataFrame:
@@ -174,7 +168,7 @@ def read_indexed(path: str | os.PathLike, numeric: bool = False) -> pd.DataFrame
         if isinstance(table.index, pd.RangeIndex) and table.index.name is None:
             table = _first_column_as_index(table, path)
         return table
-    table = _read_csv(path, _header(path), text=[0], numeric=numeric)
+    table = read_delimited(path, read_header(path), text=[0], numeric=numeric)
     return _first_column_as_index(table, path)
 
 
@@ -297,109 +291,16 @@ def _refuse_empty(path: Path) -> None:
         raise InputError(f"{path}: expected a table, found a file of 0 bytes; write it again")
 
 
-@contextmanager
-def _naming(path: Path, kind: str) -> Iterator[None]:
-    """Turn the errors of the file libraries into one that names the file and the remedy."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, EOFError, UnicodeError, zlib.error) as error:
-        detail = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path}: expected {kind}, found a damaged or unreadable file ({detail}); "
-            "repair it, or copy it again"
-        ) from error
-
-
 def _read_parquet(path: Path) -> pd.DataFrame:
     """Read a parquet file with the index that it stores."""
-    with _naming(path, "a parquet table"), pq.ParquetFile(path) as file:
+    with naming_damage(path, "a parquet table"), pq.ParquetFile(path) as file:
         return file.read().to_pandas()
 
 
 def _schema_metadata(path: Path) -> dict[bytes, bytes]:
     """Return the key-value metadata of a parquet file."""
-    with _naming(path, "a parquet table"), pq.ParquetFile(path) as file:
+    with naming_damage(path, "a parquet table"), pq.ParquetFile(path) as file:
         return dict(file.schema_arrow.metadata or {})
-
-
-def _header(path: Path) -> list[str]:
-    """Return the column names of a text table, as they stand there."""
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
-    delimiter = _delimiter(path)
-    with (
-        _naming(path, "a text table in UTF-8"),
-        opener(path, "rt", encoding="utf-8-sig", newline="") as file,
-    ):
-        names = next(csv.reader(file, delimiter=delimiter), [])
-    names = [name.strip() for name in names]
-    wrong = next((mark for mark in ";\t," if len(names) == 1 and mark in names[0]), None)
-    if wrong:
-        raise InputError(
-            f"{path}: expected columns separated by {delimiter!r}, found {wrong!r} in the first "
-            "line; save it with the separator that its ending promises"
-        )
-    repeated = pd.Index(names)[pd.Index(names).duplicated()]
-    if len(repeated):
-        raise InputError(
-            f"{path}: expected unique columns, found {repeated[0]!r} more than once "
-            f"({len(repeated)} repeats); rename or remove the repeats"
-        )
-    return names
-
-
-def _delimiter(path: Path) -> str:
-    """Return the separator that the file's ending promises."""
-    return "\t" if _split_suffix(path)[1].startswith(".tsv") else ","
-
-
-def _read_csv(
-    path: Path, header: list[str], text: list[int], numeric: bool = False
-) -> pd.DataFrame:
-    """Read a text table; the columns at the places `text` stay text, letter by letter.
-
-    Other columns are numbers or true/false where all their cells are, and text otherwise.
-    """
-    types = {f"f{place}": pa.string() for place in text}
-    with _naming(path, "a text table in UTF-8 with lines of equal length"):
-        numbers = {f"f{place}": pa.float32() for place in range(len(header) + 1)} | types
-        try:
-            table = _parse_csv(path, numbers if numeric else types)
-        except pa.ArrowInvalid:
-            table = _parse_csv(path, types)
-        odd = [field.name for field in table.schema if not _is_plain(field.type)]
-        if odd:
-            table = _parse_csv(path, types | dict.fromkeys(odd, pa.string()))
-    if table.num_columns == len(header) + 1:
-        header = ["", *header]
-    if table.num_columns != len(header):
-        raise InputError(
-            f"{path}: the first line names {len(header)} columns, the next line has "
-            f"{table.num_columns} cells; give every line one cell per column"
-        )
-    frame = table.to_pandas()
-    for field in table.schema:
-        if pa.types.is_string(field.type) and field.name not in types:
-            frame[field.name] = frame[field.name].mask(frame[field.name].isin(_MISSING))
-    frame.columns = pd.Index(header)
-    return frame
-
-
-def _parse_csv(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
-    """Parse the lines after the first; columns are called f0, f1, ..."""
-    return pa_csv.read_csv(
-        path,
-        read_options=pa_csv.ReadOptions(
-            autogenerate_column_names=True, skip_rows=1, block_size=_BLOCK_BYTES
-        ),
-        parse_options=pa_csv.ParseOptions(delimiter=_delimiter(path)),
-        convert_options=pa_csv.ConvertOptions(column_types=types, null_values=_MISSING),
-    )
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    """Is this a kind that tables keep? Dates and bytes are read again as text."""
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    return number or pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_null(kind)
 
 
 def _first_column_as_index(table: pd.DataFrame, path: Path) -> pd.DataFrame:
