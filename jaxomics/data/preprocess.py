@@ -220,7 +220,8 @@ def fit_preprocess(
         None means everybody.
 
     Raises:
-      InputError: nothing is left of a view, for the decoder or for the encoder.
+      InputError: nothing is left of a view: no training sample, no feature, or none for the
+        encoder.
     """
     everybody = train_samples is None or config.fit_scope == "all"
     scope = cohort.samples if everybody else pd.Index(train_samples)
@@ -234,6 +235,11 @@ def fit_preprocess(
         own = table.loc[table.index.isin(scope)]
         kept = _kept_features(name, own, config, notes)
         rows = own.loc[own.index.isin(fitted_on), kept]
+        if rows.empty:
+            raise InputError(
+                f"view {name!r}: expected training samples measured in {config.min_views} views, "
+                f"found none among the {len(own)} of this view; lower min_views"
+            )
         kind = view_kind(table)
         views[name] = _fit_view(name, rows, kind, config, notes)
     return Preprocess(views, config, pd.DataFrame(notes, columns=DROPPED_COLUMNS, dtype=str))

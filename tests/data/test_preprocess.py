@@ -267,6 +267,13 @@ def test_lines_need_two_views():
     assert len(one.samples) == 3
 
 
+def test_views_without_a_usable_sample_are_an_error():
+    apart = MultiOmics.from_tables({"rna": table(np.eye(3)), "drug": table(np.eye(3), start=3)})
+    with pytest.raises(InputError, match="'rna'.*found none among the 3.*lower min_views"):
+        fit_preprocess(apart)
+    assert len(fit_preprocess(apart, PreprocessConfig(min_views=1)).views) == 2
+
+
 def test_errors_say_what_to_do():
     with pytest.raises(InputError, match="unknown scaling 'log'"):
         PreprocessConfig(scaling="log")  # pyright: ignore[reportArgumentType]
