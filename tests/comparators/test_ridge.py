@@ -13,8 +13,8 @@ def test_weights_and_penalty_equal_scikit_learn():
     path = np.mean(singular**2) * np.geomspace(1e-3, 1e3, config.penalties)
     expected = RidgeCV(path, alpha_per_target=True).fit(x, y)
     weights, intercept = ridge.ridge_by_feature(x, y, config)
-    np.testing.assert_allclose(weights.T, expected.coef_, atol=1e-8)
-    np.testing.assert_allclose(intercept, expected.intercept_, atol=1e-8)
+    np.testing.assert_allclose(weights, np.transpose(expected.coef_), atol=1e-8)
+    np.testing.assert_allclose(intercept, np.asarray(expected.intercept_), atol=1e-8)
 
 
 def test_a_feature_is_fitted_on_the_samples_that_have_it():

@@ -14,7 +14,7 @@ def clusters(distance=6.0, dimensions=4, samples=60):
     codes = np.arange(samples) % 3
     z = random.normal(size=(samples, dimensions))
     z[:, :3] += distance * np.eye(3)[codes]
-    names = [f"s{i}" for i in range(samples)]
+    names = pd.Index([f"s{i}" for i in range(samples)])
     labels = pd.Series([f"class {c}" for c in codes], index=names)
     return pd.DataFrame(z, index=names), labels
 

@@ -11,11 +11,12 @@ from jaxomics.metrics.translation import evaluate_translation
 def toy(seed=0):
     """Truth of two features with unlike means, a noisy completion, and what was measured."""
     random = np.random.default_rng(seed)
-    samples = [f"s{i}" for i in range(60)]
+    samples = pd.Index([f"s{i}" for i in range(60)])
+    features = pd.Index(["low", "high"])
     truth = pd.DataFrame(
-        random.normal(size=(60, 2)) + [0, 50], index=samples, columns=["low", "high"]
+        random.normal(size=(60, 2)) + np.array([0, 50]), index=samples, columns=features
     )
-    measured = pd.DataFrame(random.random((60, 2)) < 0.5, index=samples, columns=["low", "high"])
+    measured = pd.DataFrame(random.random((60, 2)) < 0.5, index=samples, columns=features)
     noisy = truth + 0.5 * random.normal(size=truth.shape)
     return truth, truth.where(measured, noisy), measured
 
@@ -111,8 +112,8 @@ def test_few_cells_have_errors_but_no_correlation():
 
 
 def test_translation_scores_by_hand():
-    truth = pd.DataFrame({"g": [0.0, 2.0]}, index=["a", "b"])
-    predicted = pd.DataFrame({"g": [1.0, 2.0]}, index=["a", "b"])
+    truth = pd.DataFrame({"g": [0.0, 2.0]}, index=pd.Index(["a", "b"]))
+    predicted = pd.DataFrame({"g": [1.0, 2.0]}, index=pd.Index(["a", "b"]))
     scores, features = evaluate_translation(predicted, truth, "toy", "m", "protein")
     got = scores.set_index("metric").value
     assert got["mae"] == 0.5

@@ -27,8 +27,8 @@ def test_halved_deviations_are_too_sure():
 
 
 def test_tables_are_aligned_and_empty_cells_left_out():
-    truth = pd.DataFrame({"x": [0.0, np.nan, 1.0]}, index=["a", "b", "c"])
-    mean = pd.DataFrame({"x": [1.0, 0.0, 0.0]}, index=["c", "b", "a"])
+    truth = pd.DataFrame({"x": [0.0, np.nan, 1.0]}, index=pd.Index(["a", "b", "c"]))
+    mean = pd.DataFrame({"x": [1.0, 0.0, 0.0]}, index=pd.Index(["c", "b", "a"]))
     scores = evaluate_intervals(truth, mean, mean * 0 + 1, "toy", "m", "rna")
     got = scores.set_index("metric").value
     assert list(scores.columns) == SCORE_COLUMNS
