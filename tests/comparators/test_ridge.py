@@ -13,7 +13,7 @@ def test_weights_and_penalty_equal_scikit_learn():
     path = np.mean(singular**2) * np.geomspace(1e-3, 1e3, config.penalties)
     expected = RidgeCV(path, alpha_per_target=True).fit(x, y)
     weights, intercept = ridge.ridge_by_feature(x, y, config)
-    np.testing.assert_allclose(weights, np.transpose(expected.coef_), atol=1e-8)
+    np.testing.assert_allclose(weights.T, np.asarray(expected.coef_), atol=1e-8)
     np.testing.assert_allclose(intercept, np.asarray(expected.intercept_), atol=1e-8)
 
 
