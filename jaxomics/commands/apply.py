@@ -7,8 +7,9 @@ import pandas as pd
 
 from jaxomics.commands.notes import tell, unmatched
 from jaxomics.commands.options import Flag, Run
+from jaxomics.commands.outputs import refuse_file, refuse_folder
 from jaxomics.data.container import MultiOmics
-from jaxomics.data.io import TABLE_SUFFIXES, read_cohort, write_table
+from jaxomics.data.io import read_cohort, write_table
 from jaxomics.errors import InputError, unknown
 
 
@@ -36,7 +37,7 @@ def embed(
     Returns:
       The table's path.
     """
-    _refuse(out, overwrite)
+    refuse_file(out, overwrite)
     estimator, cohort, about = _load(run, data, quiet)
     table = estimator.transform(cohort).reset_index()
     write_table(table, out, about, csv=csv, overwrite=overwrite)
@@ -76,7 +77,7 @@ def impute(
     """
     if draws < 0 or draws == 1:
         raise InputError(f"expected --draws 0, or 2 and more, found {draws}; 20 is a good choice")
-    _refuse_folder(out, overwrite)
+    refuse_folder(out, overwrite)
     estimator, cohort, about = _load(run, data, quiet)
     completed = estimator.impute(cohort, full=full, discrete=round)
     measured = {f"measured_{name}": table for name, table in _measured(completed, cohort).items()}
@@ -115,7 +116,7 @@ def translate(
     Returns:
       The table's path.
     """
-    _refuse(out, overwrite)
+    refuse_file(out, overwrite)
     if target in source:
         raise InputError(f"expected a target that is no source, found {target!r} as both")
     estimator, cohort, about = _load(run, data, quiet)
@@ -157,28 +158,3 @@ def _measured(completed: Mapping[str, pd.DataFrame], cohort: MultiOmics) -> dict
             index=table.index, columns=table.columns, fill_value=False
         )
     return masks
-
-
-def _refuse(out: Path, overwrite: bool) -> None:
-    """Raise before any work if a table cannot be written."""
-    if not out.name.endswith((".parquet", ".csv", ".tsv")):
-        raise InputError(
-            f"{out}: expected a name ending in .parquet, .csv or .tsv; choose another name"
-        )
-    if out.is_dir():
-        raise InputError(f"{out}: expected a file to write, found a folder; choose another name")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists; choose another name, or overwrite it with --overwrite")
-
-
-def _refuse_folder(out: Path, overwrite: bool) -> None:
-    """Raise before any work if tables cannot be written to a folder."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: expected a folder to write to, found a file; choose another name")
-    if out.is_dir() and not overwrite:
-        present = sorted(p.name for p in out.iterdir() if p.name.endswith(TABLE_SUFFIXES))
-        if present:
-            raise InputError(
-                f"{out} holds {present[0]} and {len(present) - 1} more tables; choose another "
-                "folder, or overwrite them with --overwrite"
-            )

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from jaxomics.commands.options import Flag
+from jaxomics.commands.outputs import refuse_folder
 from jaxomics.data.simulate import SIZES, simulate_depmap, write_simulation
-from jaxomics.errors import InputError, unknown
+from jaxomics.errors import unknown
 
 
 def simulate(*, out: Path, size: str = "small", seed: int = 0, overwrite: Flag = False) -> Path:
@@ -24,11 +25,6 @@ def simulate(*, out: Path, size: str = "small", seed: int = 0, overwrite: Flag =
     """
     if size not in SIZES:
         raise unknown("size", size, SIZES)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: expected a folder to write to, found a file; choose another name")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise InputError(
-            f"{out} holds files; choose another folder, or overwrite them with --overwrite"
-        )
+    refuse_folder(out, overwrite)
     write_simulation(simulate_depmap(size, seed), out, overwrite=overwrite)
     return out
