@@ -32,6 +32,7 @@ class Checkpoints:
         self._ocp = ocp
         self._manager = ocp.CheckpointManager(
             folder.resolve(),
+            item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(max_to_keep=2, create=True),
         )
 
@@ -62,19 +63,25 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def restore(self, epoch: int, like: Any) -> Any:
-        """Return the tree of an epoch, with the structure, shapes and types of `like`."""
+        """Return the tree of an epoch, with the structure, shapes and types of `like`.
+
+        Raises:
+          InputError: the stored arrays are others in number or shape.
+        """
         leaves, structure = jax.tree.flatten(like)
         template = {
             f"{i:05d}": np.zeros(_raw(leaf).shape, _raw(leaf).dtype)
             for i, leaf in enumerate(leaves)
         }
-        try:
-            found = self._manager.restore(epoch, args=self._ocp.args.StandardRestore(template))
-        except (ValueError, KeyError) as error:
+        # Orbax would cut or pad arrays of other shapes without a word.
+        stored = self._manager.item_metadata(epoch)
+        shapes = {name: tuple(array.shape) for name, array in (stored or {}).items()}
+        if shapes != {name: array.shape for name, array in template.items()}:
             raise InputError(
                 "the checkpoint does not fit these settings: resume with the settings of the "
                 "run, or start anew with --overwrite"
-            ) from error
+            )
+        found = self._manager.restore(epoch, args=self._ocp.args.StandardRestore(template))
         fresh = [_cooked(found[f"{i:05d}"], leaf) for i, leaf in enumerate(leaves)]
         return jax.tree.unflatten(structure, fresh)
 

@@ -114,7 +114,7 @@ def drive(
     done, history = 0, []
     clock = {"compile": 0.0, "run": 0.0, "pause": 0.0}
     checkpoints = Checkpoints(recorder.folder / "checkpoints") if recorder.folder else None
-    if checkpoints and recorder.resume:
+    if checkpoints:
         done, state, control, history = _resume(checkpoints, recorder, state, control)
     zero = jnp.zeros((), jnp.int32)
     begun = time.perf_counter()
@@ -194,9 +194,18 @@ def epoch_shape(train: Train, size: int) -> tuple[int, int, int]:
 def _resume(
     checkpoints: Checkpoints, recorder: Recorder, state: Any, control: Any
 ) -> tuple[int, Any, Any, list[dict[str, Any]]]:
-    """Return epochs done, carries and history of the newest checkpoint, or the fresh ones."""
+    """Return epochs done, carries and history of the newest checkpoint, or the fresh ones.
+
+    Raises:
+      InputError: the folder holds another run's checkpoints, and resuming was not asked for.
+    """
     assert recorder.folder is not None
     epoch = checkpoints.latest()
+    if epoch is not None and not recorder.resume:
+        raise InputError(
+            f"{recorder.folder} holds a run of {epoch} epochs: resume it, empty the folder with "
+            "--overwrite, or choose another"
+        )
     rows = rewind_lines(recorder.folder / "metrics.jsonl", epoch or 0)
     if epoch is None:
         return 0, state, control, []

@@ -1,0 +1,40 @@
+"""A training script to be killed: `python killed_run.py FOLDER`, again and again until it ends."""
+
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxomics.data.batch import DataSpec, Standard, ViewSpec, make_data
+from jaxomics.engine import fit as module
+from jaxomics.engine.checkpoint import save_model
+from jaxomics.engine.fit import Recorder, fit
+from jaxomics.engine.state import Split, Train
+from jaxomics.models import _template as template
+
+EPOCHS = 120
+
+
+def main(folder: Path) -> None:
+    """Train, or go on training, one epoch per call with a checkpoint after each."""
+    module.CALL_SECONDS = 0.0
+    data = make_data({"rna": np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)})
+    model = template.build(template.Config(latent=2), DataSpec((ViewSpec("rna", 4),)))
+    standard = Standard({"rna": jnp.zeros(4)}, {"rna": jnp.ones(4)})
+    result = fit(
+        model,
+        data,
+        standard,
+        Split(np.arange(9), 9, np.arange(9, 12), 3),
+        template.Hyper(),
+        Train(EPOCHS, batch_size=4, schedule="plateau", valid_fraction=0.1, checkpoint_seconds=0),
+        key=jax.random.key(0),
+        recorder=Recorder(folder, resume=True),
+    )
+    save_model(folder / "model.npz", result.params)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

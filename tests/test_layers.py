@@ -1,0 +1,101 @@
+"""Who may import whom: the arrows of the architecture, read from the source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import jaxomics
+
+ROOT = Path(jaxomics.__file__).parent
+BASE = {"types", "config", "errors"}
+SHARED_DATA = {"data.batch", "data.sampling", "data.preprocess"}
+ENGINE = BASE | SHARED_DATA | {"models.base", "engine"}
+
+# A layer, or a single module, and what of ours it may import; longer names win.
+ALLOWED: dict[str, set[str]] = {
+    "types": set(),
+    "errors": set(),
+    "version": set(),
+    "config": {"errors"},
+    "data": BASE | {"data"},
+    "nn": BASE | {"nn"},
+    "losses": BASE | {"losses"},
+    "models": BASE | {"data.batch", "nn", "losses", "models"},
+    "engine": ENGINE,
+    "attribution": BASE | {"models.base", "engine.devices", "attribution"},
+    "metrics": {"types", "errors", "metrics"},
+    "figures": {"figures.style", "errors"},
+    "search": BASE | {"data.batch", "engine", "models", "search"},
+    "comparators": BASE | {"data", "nn", "losses", "models.base", "engine", "comparators"},
+}
+TOP = {
+    "__init__", "__main__", "estimator", "inference", "runfolder", "presets", "memory", "report",
+    "page", "cli", "commands", "crossval",
+}  # fmt: skip
+"""Modules above all layers; they may import anything of ours."""
+FORBIDDEN = {"torch", "shap", "captum"}
+
+
+def module_of(path: Path) -> str:
+    """Name of a file below the package: `data.batch`, or `data` for its `__init__`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Full names of everything that a file imports, wherever it does so."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, layers: set[str]) -> bool:
+    """Is a dotted name one of these, or inside one of them?"""
+    return any(name == layer or name.startswith(layer + ".") for layer in layers)
+
+
+def offences(module: str, names: set[str]) -> list[str]:
+    """What a module imports and must not."""
+    found = [name for name in names if within(name, FORBIDDEN)]
+    layer = module.split(".")[0]
+    if layer not in {"nn", "models"}:
+        found += [n for n in names if within(n, {"flax.linen", "flax.nnx"})]
+    if layer in TOP:
+        return sorted(found)
+    ours = [name.removeprefix("jaxomics.") for name in names if within(name, {"jaxomics"})]
+    return sorted(found + [name for name in ours if not within(name, ALLOWED[layer])])
+
+
+SOURCES = {module_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+@pytest.mark.parametrize("module", list(SOURCES))
+def test_no_upward_arrow(module: str):
+    tree = ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+    assert module.split(".")[0] in TOP | set(ALLOWED), f"{module} has no layer: name it here"
+    assert offences(module, set(imports(tree))) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "found"),
+    [
+        ("data.io", "from jaxomics.models import mosa", ["models.mosa"]),
+        ("engine.fit", "import jaxomics.data.container", ["data.container"]),
+        ("engine.fit", "from jaxomics.data.batch import Data", []),
+        ("engine.fit", "from flax import linen as nn", ["flax.linen"]),
+        ("models.mosa", "from flax import linen as nn", []),
+        ("metrics.stats", "from jaxomics.data.batch import Data", ["data.batch.Data"]),
+        ("metrics.stats", "from jaxomics.errors import InputError", []),
+        ("figures.scores", "from jaxomics.figures.style import SIZE", []),
+        ("figures.scores", "from jaxomics.metrics import stats", ["metrics.stats"]),
+        ("estimator", "import torch.nn", ["torch.nn"]),
+        ("estimator", "from jaxomics.inference import encode", []),
+    ],
+)
+def test_the_test_sees_arrows(module: str, line: str, found: list[str]):
+    assert offences(module, set(imports(ast.parse(line)))) == found
