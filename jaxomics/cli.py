@@ -58,6 +58,8 @@ COMMANDS: dict[str, Command] = {
 }
 """All commands, in the order of the overview; families have two words."""
 
+HELP = ("-h", "--help")
+
 DONE, BUG, MENDABLE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -94,7 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> None:
     """Find the command, call it, and print what it returns."""
-    if not words or words[0] in ("-h", "--help", "help"):
+    families = {name.split()[0] for name in COMMANDS if " " in name}
+    asked = len(words) > 1 and words[0] in families and words[1] in HELP
+    if not words or words[0] in (*HELP, "help") or asked:
         print(overview())
         return
     if words[0] == "--version":
@@ -128,7 +132,7 @@ def find_command(words: Sequence[str]) -> tuple[str, list[str]]:
     kinds = [name.split()[1] for name in COMMANDS if name.split()[0] == first and " " in name]
     if not kinds:
         raise unknown("command", first, {name.split()[0] for name in COMMANDS})
-    if len(words) < 2 or words[1] in ("-h", "--help"):
+    if len(words) < 2:
         raise InputError(f"expected `jaxomics {first}` and one of: {', '.join(kinds)}; name one")
     if words[1] not in kinds:
         raise unknown(f"kind of {first}", words[1], kinds)
@@ -163,7 +167,7 @@ def overview() -> str:
 def _prepare_process(words: list[str]) -> None:
     """Set what has to stand before libraries are imported."""
     name = words[0] if words else ""
-    if name in COMMANDS and COMMANDS[name].computes and not {"-h", "--help"} & set(words):
+    if name in COMMANDS and COMMANDS[name].computes and not set(HELP) & set(words):
         use_huge_pages()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("jax").setLevel(logging.ERROR)

@@ -12,6 +12,7 @@ from jaxomics.commands.options import Flag
 from jaxomics.commands.train import (
     clear_run,
     dropped_table,
+    fit_recorded,
     provenance,
     refuse_early,
     views_table,
@@ -103,7 +104,7 @@ def demo(
     start_run(out, describe_run(estimator, sim.cohort, out / "data"))
     write_simulation(sim, out / "data")
     cohort = read_cohort(out / "data")
-    estimator.fit(cohort, recorder=Recorder(out, quiet=quiet, label=MODEL))
+    fit_recorded(estimator, cohort, Recorder(out, quiet=quiet, label=MODEL))
     finish_run(out, estimator)
     tell([*estimator.notes_, *left_out(dropped_table(estimator, cohort))], quiet=quiet)
     deviations = estimator.uncertainty(draws=DRAWS)

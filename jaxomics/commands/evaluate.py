@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import pandas as pd
 from tyro.conf import Positional, arg
@@ -19,8 +19,8 @@ from jaxomics.metrics.translation import evaluate_translation as score_translati
 HEADLINES = ("mean_r", "mean_relative_error", "pooled_r", "baseline_pooled_r", "coverage")
 """Metrics of completed and translated tables that are printed; the file holds them all."""
 
-Folder = Positional[Annotated[Path, arg(metavar="DIR")]]
-Table = Positional[Annotated[Path, arg(metavar="TABLE")]]
+Folder: TypeAlias = Positional[Annotated[Path, arg(metavar="DIR")]]
+Table: TypeAlias = Positional[Annotated[Path, arg(metavar="TABLE")]]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def left_out(dropped: pd.DataFrame) -> list[str]:
         return []
     counts = dropped.groupby(["view", "item", "reason"], sort=False).size()
     parts = [
-        f"{view}: {_count(count, _ITEMS.get(item, item))} ({reason})"
+        f"{view}: {_count(count, _ITEMS.get(str(item), str(item)))} ({reason})"
         for (view, item, reason), count in counts.items()
     ]
     more = f"; {len(parts) - SHOWN} more in tables/dropped" if len(parts) > SHOWN else ""

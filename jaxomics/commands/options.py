@@ -9,17 +9,17 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from jaxomics.errors import InputError
 
-Flag = Annotated[bool, FlagCreatePairsOff]
+Flag: TypeAlias = Annotated[bool, FlagCreatePairsOff]
 """An option without a value."""
 
-Run = Positional[Annotated[Path, arg(metavar="RUN")]]
+Run: TypeAlias = Positional[Annotated[Path, arg(metavar="RUN")]]
 """A run folder."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -50,7 +50,7 @@ def parse(function: Callable[..., Any], words: Sequence[str], prog: str) -> Call
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise InputError(f"{one_line(box.getvalue())}; see {prog} --help") from None
+        raise InputError(f"{one_line(box.getvalue())} (all options: {prog} --help)") from None
 
 
 def option(words: Sequence[str], name: str, default: str) -> str:
@@ -76,17 +76,19 @@ def one_line(box: str) -> str:
     ... │ Perhaps you meant:            │
     ... │     --latent INT              │
     ... ╰───────────────────────────────╯''')
-    "Unrecognized options: --latnt; did you mean '--latent'?"
+    "unrecognized options: --latnt; did you mean '--latent'?"
     """
     lines = [line.strip(" │╭╮╰╯\t") for line in _COLOUR.sub("", box).splitlines()]
     lines = [line for line in lines if line and not line.startswith("─ ")]
-    message = []
-    for line in lines:
-        if set(line) == {"─"}:
-            break
-        message.append(line)
-    near = [line.split()[0] for line in lines if line.startswith("--")]
-    text = " ".join(" ".join(message).split()).rstrip(".")
-    if _SUGGESTIONS in lines and near:
-        text += f"; did you mean '{near[0].rstrip(',')}'?"
-    return text
+    end = next((i for i, line in enumerate(lines) if set(line) == {"─"}), len(lines))
+    options = [line for line in lines if re.match(r"--?\w", line)]
+    text = " ".join(" ".join(lines[:end]).split()).rstrip(".")
+    if text.startswith("Missing from"):
+        return f"expected {' and '.join(options)}, found none"
+    bad = re.match(r"Error parsing (--\S+?):.*?('.*')?$", text)
+    if bad and options:
+        kind = options[-1].removeprefix(bad[1]).strip()
+        return f"expected {bad[1]} {kind}, found {bad[2] or 'something else'}"
+    if _SUGGESTIONS in lines and options:
+        text += f"; did you mean '{options[0].split()[0].rstrip(',')}'?"
+    return text[:1].lower() + text[1:]

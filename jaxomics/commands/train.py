@@ -12,12 +12,13 @@ from tyro.conf import Positional, arg
 
 from jaxomics.commands.notes import left_out, tell
 from jaxomics.commands.options import Flag, option
+from jaxomics.data.conditionals import fit_conditionals
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.data.preprocess import PreprocessConfig
 from jaxomics.engine.fit import Recorder
 from jaxomics.engine.state import Train
-from jaxomics.errors import InputError
+from jaxomics.errors import InputError, unknown
 from jaxomics.estimator import Estimator
 from jaxomics.metrics.imputation import evaluate_imputation
 from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, join
@@ -76,10 +77,10 @@ def train(
             tell([f"{out} is finished: nothing to do"], quiet=quiet)
             return None
     else:
+        check_names(settings, cohort)
         clear_run(out, data)
         start_run(out, record)
-    recorder = Recorder(out, resume=resume, quiet=quiet, label=model)
-    estimator.fit(cohort, recorder=recorder)
+    fit_recorded(estimator, cohort, Recorder(out, resume=resume, quiet=quiet, label=model))
     finish_run(out, estimator)
     tell([*estimator.notes_, *left_out(dropped_table(estimator, cohort))], quiet=quiet)
     write_run_tables(out, estimator, cohort, csv=csv)
@@ -189,6 +190,32 @@ def _check_number(name: str, number: float) -> None:
         raise InputError(f"expected a {shown} {least}, found {number}; choose another value")
     if name.endswith("dropout") and number >= 1:
         raise InputError(f"expected a {shown} from 0 to below 1, found {number}; it is a share")
+
+
+def check_names(settings: Settings, cohort: MultiOmics) -> None:
+    """Raise if the settings name a label column or a conditional that the cohort lacks.
+
+    Raises:
+      InputError: the first such name.
+    """
+    fit_conditionals(cohort, settings.conditionals)
+    if settings.label not in (None, "auto", *cohort.labels.columns):
+        raise unknown("label column", str(settings.label), cohort.labels.columns)
+
+
+def fit_recorded(estimator: Estimator, cohort: MultiOmics, recorder: Recorder) -> None:
+    """Fit with traces in a run folder; where data or settings are refused, none are left.
+
+    Raises:
+      InputError: see `Estimator.fit`.
+    """
+    assert recorder.folder is not None
+    try:
+        estimator.fit(cohort, recorder=recorder)
+    except InputError:
+        if not (recorder.folder / "metrics.jsonl").exists():
+            clear_run(recorder.folder)
+        raise
 
 
 def refuse_early(out: Path, *, resume: bool, overwrite: bool) -> None:
