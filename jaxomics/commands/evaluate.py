@@ -131,8 +131,9 @@ def evaluate_embedding(
     for name in (label, *([group] if group else [])):
         if name not in columns:
             raise unknown("label column", name, columns.columns)
-    groups = columns[group] if group else None
-    scores = score_embedding(latent, columns[label], dataset, model, groups, seed)
+    classes = pd.Series(columns[label])
+    groups = pd.Series(columns[group]) if group else None
+    scores = score_embedding(latent, classes, dataset, model, groups, seed)
     tell(scores.attrs.pop("notes", []), quiet=quiet)
     write_table(scores, out, csv=csv, overwrite=overwrite)
     return Scored(scores)

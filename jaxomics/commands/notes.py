@@ -1,6 +1,7 @@
 """What users are told on the side: lines on stderr that begin with `note:`."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable
 
 import pandas as pd
@@ -26,9 +27,11 @@ def left_out(dropped: pd.DataFrame) -> list[str]:
     """
     if dropped.empty:
         return []
-    counts = dropped.groupby(["view", "item", "reason"], sort=False).size()
+    counts = Counter(
+        zip(*(dropped[c].astype(str) for c in ("view", "item", "reason")), strict=True)
+    )
     parts = [
-        f"{view}: {_count(count, _ITEMS.get(str(item), str(item)))} ({reason})"
+        f"{view}: {_count(count, _ITEMS.get(item, item))} ({reason})"
         for (view, item, reason), count in counts.items()
     ]
     more = f"; {len(parts) - SHOWN} more in tables/dropped" if len(parts) > SHOWN else ""
@@ -47,11 +50,11 @@ def unmatched(report: pd.DataFrame) -> list[str]:
     """
     lines = []
     for view, rows in report.groupby("view", sort=False):
-        count = rows["status"].value_counts()
-        found = count.get("exact", 0) + count.get("renamed", 0)
-        unused = count.get("unused", 0)
+        count = Counter(rows["status"])
+        found = count["exact"] + count["renamed"]
+        unused = count["unused"]
         wanted = len(rows) - unused
-        if found == wanted and not unused and not count.get("renamed", 0):
+        if found == wanted and not unused and not count["renamed"]:
             continue
         if not wanted:
             lines.append(f"{view}: not a view of the model, not used")
@@ -62,7 +65,7 @@ def unmatched(report: pd.DataFrame) -> list[str]:
             parts += [
                 f"{count[status]} {status}"
                 for status in ("renamed", "ambiguous", "absent")
-                if count.get(status, 0)
+                if count[status]
             ]
             parts += [f"{_count(unused, 'column')} not used by the model"] if unused else []
             lines.append(f"{view}: {', '.join(parts)}")

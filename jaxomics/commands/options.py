@@ -78,17 +78,32 @@ def one_line(box: str) -> str:
     ... ╰───────────────────────────────╯''')
     "unrecognized options: --latnt; did you mean '--latent'?"
     """
-    lines = [line.strip(" │╭╮╰╯\t") for line in _COLOUR.sub("", box).splitlines()]
-    lines = [line for line in lines if line and not line.startswith("─ ")]
-    end = next((i for i, line in enumerate(lines) if set(line) == {"─"}), len(lines))
-    options = [line for line in lines if re.match(r"--?\w", line)]
-    text = " ".join(" ".join(lines[:end]).split()).rstrip(".")
+    blocks = _blocks(box)
+    message = next((b for b in blocks if b[0].startswith("Unrecognized")), blocks[0])
+    text = " ".join(" ".join(message).split()).rstrip(".")
     if text.startswith("Missing from"):
-        return f"expected {' and '.join(options)}, found none"
+        missing = [line for line in message if re.match(r"--?\w|[A-Z]+$", line)]
+        return f"expected {' and '.join(missing)}, found none"
+    options = [line for block in blocks if block != message for line in block if line[0] == "-"]
     bad = re.match(r"Error parsing (--\S+?):.*?('.*')?$", text)
     if bad and options:
-        kind = options[-1].removeprefix(bad[1]).strip()
+        kind = options[0].removeprefix(bad[1]).strip()
         return f"expected {bad[1]} {kind}, found {bad[2] or 'something else'}"
-    if _SUGGESTIONS in lines and options:
-        text += f"; did you mean '{options[0].split()[0].rstrip(',')}'?"
+    near = next((b[1].split()[0].rstrip(",") for b in blocks if b[0] == _SUGGESTIONS), None)
+    text += f"; did you mean {near!r}?" if near else ""
     return text[:1].lower() + text[1:]
+
+
+def _blocks(box: str) -> list[list[str]]:
+    """Return the parts of a parser's box between its rules, without its title and frame.
+
+    The frame is drawn by lines or, where the terminal knows no others, by hyphens and spaces.
+    """
+    blocks: list[list[str]] = [[]]
+    for line in _COLOUR.sub("", box).splitlines()[1:]:
+        line = line.strip(" │╰╯\t")
+        if line and set(line) <= {"─", "-"}:
+            blocks.append([])
+        elif line:
+            blocks[-1].append(line)
+    return [block for block in blocks if block] or [["the words cannot be understood"]]

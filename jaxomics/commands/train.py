@@ -294,7 +294,7 @@ def write_report(out: Path, estimator: Estimator, cohort: MultiOmics) -> Path:
     """Write the report of a finished run, drawn from its files and the data."""
     measured = {name: cohort.views[name].notna() for name in estimator.preprocess_.views}
     column = estimator.label_
-    labels = cohort.labels[column] if column else None
+    labels = pd.Series(cohort.labels[column]) if column else None
     return run_report(out, measured=measured, labels=labels, overwrite=True)
 
 
