@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from jaxomics.comparators.registry import METHODS
+from jaxomics.comparators import registry
 from jaxomics.data.conditionals import ConditionalsConfig, fit_conditionals
 from jaxomics.data.container import MultiOmics
 from jaxomics.errors import InputError, unknown
 from jaxomics.estimator import Estimator
-from jaxomics.metrics.correlation import pearson
+from jaxomics.metrics.correlation import pearson, relative_squared_error
 from jaxomics.presets import Settings
 
 MODES = ("reconstruct", "view_out", "cell_out")
@@ -142,25 +142,28 @@ def summarise(features: pd.DataFrame) -> pd.DataFrame:
     return features.groupby(keys, sort=False)["value"].mean().reset_index()[SCORE_COLUMNS]
 
 
-def comparator(name: str, conditionals: ConditionalsConfig | None = None) -> Fit:
+def comparator(name: str, conditionals: ConditionalsConfig | None = None, clip: float = 0.0) -> Fit:
     """Return the fit function of a simple method.
 
     Args:
       name: registry name of the comparator.
       conditionals: also give it these conditionals, as one more view; None = views only.
+      clip: cut its inputs at so many standard deviations, as MOSA's recommended preset does;
+        0 = leave them alone. Scores are always taken on uncut values.
     """
-    if name not in METHODS:
-        raise unknown("comparator", name, METHODS)
-    method = METHODS[name]
+    method = registry.get(name)
 
     def fit(cohort: MultiOmics, train: pd.Index, seed: int) -> Completer:
         encoded = None if conditionals is None else fit_conditionals(cohort, conditionals, train)
 
+        inside = cohort.select_samples(train)
+        limits = {view: _limits(inside.array(view), clip) for view in cohort.views}
+
         def arrays(samples: MultiOmics) -> dict[str, np.ndarray]:
-            tables = {view: samples.array(view) for view in cohort.views}
+            tables = {view: np.clip(samples.array(view), *limits[view]) for view in cohort.views}
             return tables if encoded is None else tables | {"conditionals": encoded.apply(samples)}
 
-        fitted = method.fit(arrays(cohort.select_samples(train)), seed)
+        fitted = method.fit(arrays(inside), seed)
         return lambda samples: fitted.reconstruct(arrays(samples))
 
     return fit
@@ -234,6 +237,14 @@ def _hidden_cells(
     return hidden
 
 
+def _limits(values: np.ndarray, clip: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and largest value allowed per feature: mean +- clip standard deviations."""
+    mean = _column_means(values)
+    spread = np.sqrt(_column_means((values - mean) ** 2)) if clip else np.full(len(mean), np.inf)
+    reach = (clip or 1.0) * np.where(spread > 0, spread, np.inf)
+    return mean - reach, mean + reach
+
+
 def _column_means(values: np.ndarray) -> np.ndarray:
     """Return the mean of the measured cells per feature; 0 where there are none."""
     observed = ~np.isnan(values)
@@ -257,9 +268,7 @@ def _score(
         cells &= scored["cell_out", view]
     target = np.where(cells, truth[view], np.nan).astype(np.float64)
     r = pearson(target, predicted.astype(np.float64))
-    error = np.nansum((target - predicted) ** 2, axis=0)
-    base = np.nansum((target - means[view]) ** 2, axis=0)
-    relative = np.divide(error, base, out=np.full_like(error, np.nan), where=base > 0)
+    relative = relative_squared_error(target, predicted.astype(np.float64), means[view])
     head = {"dataset": plan.dataset, "model": name, "fold": POOLED, "seed": plan.seed}
     parts = [
         pd.DataFrame({"feature": columns, "metric": metric, "value": value, "n": cells.sum(axis=0)})

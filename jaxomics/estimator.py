@@ -21,6 +21,7 @@ from jaxomics.inference import Member, complete, encode, residual_variance, spre
 from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
 from jaxomics.presets import Settings, preset
+from jaxomics.residuals import Factors, correct, fit_factors
 
 COPY_NUMBER_LEVELS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
@@ -38,6 +39,7 @@ class Estimator:
       spec_, standard_, model_: the data as the model sees them, their scaling, the model.
       classes_, levels_: values of the label column; least and largest value of discrete views.
       members_: trained parameters, one entry per member of the ensemble.
+      factors_: factor models of the residuals, by view; empty where the settings leave them out.
       noise_: residual variance [features] per view, of withheld views and of withheld cells.
       split_: rows trained on and held out (absent after `load`).
       result_: the training run (None after `load`).
@@ -87,8 +89,9 @@ class Estimator:
         self.result_ = self._train(data, split, recorder)
         self.members_ = _members(self.result_, self.settings.train.ensemble)
         calibration = split.valid if len(split.valid) else split.train
+        self.factors_ = self._residual_factors(_pick(data, split.train))
         self.noise_ = residual_variance(
-            self.model_, self.members_, _pick(data, calibration), self.standard_, self.seed
+            self._complete, _pick(data, calibration), self.standard_, self.seed
         )
         self.cohort_ = cohort
         return self
@@ -107,7 +110,7 @@ class Estimator:
             else ()
         )
         self.levels_ = {
-            name: (float(table.min(axis=None)), float(table.max(axis=None)))
+            name: _range(table[table.index.isin(scope)])
             for name, table in cohort.views.items()
             if self.preprocess_.views[name].kind != "continuous"
         }
@@ -118,7 +121,10 @@ class Estimator:
         views = tuple(_view_spec(self.preprocess_, name) for name in self.preprocess_.views)
         config = self.settings.config
         links = (
-            name_links({n: v.features for n, v in self.preprocess_.views.items()}, config.linked)
+            name_links(
+                {n: v.features for n, v in self.preprocess_.views.items()},
+                [group.split(",") for group in config.linked],
+            )
             if config.links
             else ()
         )
@@ -181,6 +187,29 @@ class Estimator:
             keys=jax.random.split(key, count), recorder=recorder,
         )  # fmt: skip
 
+    def _residual_factors(self, data: Data) -> dict[str, Factors]:
+        """Fit the factor models of the training residuals, if the settings want them."""
+        if not self.settings.residual_factors:
+            return {}
+        output = complete(self.model_, self.members_, data, self.standard_)
+        target, observed = self._targets(data)
+        return {
+            view: fit_factors(
+                np.where(observed[view], target[view] - output[view], np.nan), self.seed
+            )
+            for view in output
+        }
+
+    def _complete(self, data: Data) -> dict[str, np.ndarray]:
+        """Return every cell in standard units, residual factors included."""
+        output = complete(self._fitted(), self.members_, data, self.standard_)
+        return correct(self.factors_, output, *self._targets(data)) if self.factors_ else output
+
+    def _targets(self, data: Data) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return standardised values and which of them are measured, per view."""
+        target = {v: np.asarray(self.standard_.apply(v, x)) for v, x in data.x.items()}
+        return target, {v: np.asarray(mask) for v, mask in data.observed.items()}
+
     # ---------------------------------------------------------------- verbs
 
     def transform(self, cohort: MultiOmics | None = None) -> pd.DataFrame:
@@ -206,16 +235,15 @@ class Estimator:
         """
         cohort = self._cohort(cohort)
         tables = {}
-        output = complete(self._fitted(), self.members_, self._data(cohort), self.standard_)
+        output = self._complete(self._data(cohort))
+        arrays = self.preprocess_.arrays(cohort)
         for name, fitted in self.preprocess_.views.items():
             values = np.asarray(self.preprocess_.invert(name, output[name]), np.float32)
             if discrete and fitted.kind != "continuous":
                 values = self._round(name, values)
-            table = pd.DataFrame(values, index=cohort.samples, columns=fitted.features)
-            if not full and name in cohort.views:
-                measured = cohort.table(name).reindex(columns=fitted.features)
-                table = table.where(measured.isna(), measured)
-            tables[name] = table
+            if not full:
+                values = np.where(np.isnan(arrays[name]), values, arrays[name])
+            tables[name] = pd.DataFrame(values, index=cohort.samples, columns=fitted.features)
         return tables
 
     def uncertainty(
@@ -260,7 +288,7 @@ class Estimator:
         views = {name: cohort.view(name) for name in sources}
         labels = cohort.labels if cohort.labels.shape[1] else None
         read = MultiOmics.from_tables(views, labels, min_samples=1)
-        output = complete(self._fitted(), self.members_, self._data(read), self.standard_)
+        output = self._complete(self._data(read))
         return pd.DataFrame(
             np.asarray(self.preprocess_.invert(target, output[target]), np.float32),
             index=read.samples,
@@ -286,6 +314,11 @@ class Estimator:
         if chosen is None:
             raise InputError("no training data at hand: give the samples to work on")
         return chosen
+
+
+def _range(table: pd.DataFrame) -> tuple[float, float]:
+    """Return the least and the largest value of a table."""
+    return float(table.min(axis=None)), float(table.max(axis=None))
 
 
 def _pick(data: Data, rows: np.ndarray) -> Data:

@@ -81,12 +81,12 @@ def _variance(draws: int, total: jax.Array, square: jax.Array) -> np.ndarray:
 
 
 def residual_variance(
-    model: Model, members: list[Member], data: Data, standard: Standard, seed: int
+    completer: Callable[[Data], dict[str, np.ndarray]], data: Data, standard: Standard, seed: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return how far the model is off, per feature, for withheld views and withheld cells.
+    """Return how far a model is off, per feature, for withheld views and withheld cells.
 
     Args:
-      model, members: what was trained.
+      completer: data with holes to every cell, standardised.
       data: rows to measure on; validation rows are honest, training rows a little optimistic.
       standard: scaling.
       seed: of the choice of cells.
@@ -99,9 +99,9 @@ def residual_variance(
     found = {}
     observed = {name: np.asarray(mask) for name, mask in data.observed.items()}
     hidden = {name: (rng.random(m.shape) < HIDDEN_SHARE) & m for name, m in observed.items()}
-    cells = complete(model, members, _hide(data, hidden), standard)
+    cells = completer(_hide(data, hidden))
     for name, mask in observed.items():
-        absent = complete(model, members, _hide(data, {name: mask}), standard)
+        absent = completer(_hide(data, {name: mask}))
         target = np.asarray(standard.apply(name, data.x[name]))
         found[name] = (
             _mean_square(target - absent[name], mask),
@@ -122,7 +122,8 @@ def _mean_square(error: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the mean square per feature over the masked cells; 1 where there are none."""
     count = mask.sum(axis=0)
     total = np.where(mask, error, 0.0).astype(np.float64)
-    return np.where(count > 0, (total**2).sum(axis=0) / np.maximum(count, 1), 1.0)
+    mean = np.where(count > 0, (total**2).sum(axis=0) / np.maximum(count, 1), 1.0)
+    return mean.astype(np.float32)
 
 
 class _Programs(NamedTuple):

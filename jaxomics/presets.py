@@ -21,6 +21,8 @@ class Settings:
       conditionals: which label columns and views enter as conditionals.
       label: column of the sample table that the contrastive term contrasts; `auto` takes
         `tissue` where there is one; None switches the term off.
+      residual_factors: let measured cells correct hidden cells of the same view, through a factor
+        model of the residuals.
     """
 
     config: mosa.Config = field(default_factory=mosa.Config)
@@ -29,6 +31,7 @@ class Settings:
     preprocess: PreprocessConfig = field(default_factory=lambda: PreprocessConfig(fit_scope="all"))
     conditionals: ConditionalsConfig = field(default_factory=ConditionalsConfig)
     label: str | None = "auto"
+    residual_factors: bool = False
 
 
 PAPER = Settings()
@@ -46,6 +49,7 @@ RECOMMENDED = Settings(
         view_latent=128,
         activation="gelu",
         view_dropout_per="sample",
+        linked=("rna,pathway", "crispr,crispr_call"),
         presence=True,
         clip=3.0,
         withhold_cells=True,
@@ -69,6 +73,7 @@ RECOMMENDED = Settings(
     preprocess=PreprocessConfig(
         encoder_filter="none", decimals=None, min_views=1, missing_filtered=()
     ),
+    residual_factors=True,
 )
 """Chosen on validation folds of the cell-line cohort; docs/results/mosa.md has the numbers."""
 

@@ -20,6 +20,7 @@ from jaxomics.estimator import Estimator
 from jaxomics.inference import Member
 from jaxomics.models.registry import entry
 from jaxomics.presets import Settings
+from jaxomics.residuals import Factors
 from jaxomics.version import __version__
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "pandas")
@@ -84,6 +85,7 @@ def finish_run(folder: Path, estimator: Estimator) -> None:
         folder / "checkpoints" / "model.npz",
         {
             "members": {str(i): m._asdict() for i, m in enumerate(estimator.members_)},
+            "factors": {view: f._asdict() for view, f in estimator.factors_.items()},
             "noise": {
                 name: {"absent": absent, "hidden": hidden}
                 for name, (absent, hidden) in estimator.noise_.items()
@@ -115,6 +117,10 @@ def load_run(folder: str | Path) -> Estimator:
         Member(members[key]["params"], members[key].get("collections", {}))
         for key in sorted(members, key=int)
     ]
+    estimator.factors_ = {
+        view: Factors(np.asarray(f["loading"]), np.asarray(f["noise"]))
+        for view, f in stored.get("factors", {}).items()
+    }
     estimator.noise_ = {
         name: (np.asarray(pair["absent"]), np.asarray(pair["hidden"]))
         for name, pair in stored["noise"].items()

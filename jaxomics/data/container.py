@@ -114,6 +114,7 @@ class MultiOmics:
             self.labels,
             {name: table for name, table in self.features.items() if name in names},
             self.dropped,
+            min_samples=min(2, len(self.samples)),
         )
 
     def select_samples(self, samples: Iterable[str]) -> "MultiOmics":

@@ -22,7 +22,7 @@ some thousand samples. docs/models/mosa.md lists every deviation.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ from jaxomics.losses.contrastive import columns_margin, label_margin
 from jaxomics.losses.divergence import gaussian_kl, published_kl
 from jaxomics.losses.reconstruction import macro_mse, masked_mse
 from jaxomics.models.base import Aux, Model, Player, Tasks, Variables
-from jaxomics.nn.dropout import keep_mask, view_keep
+from jaxomics.models.withholding import Shown, Withholding, clipped, show
 from jaxomics.nn.latent import GaussianHead, draw
 from jaxomics.nn.mlp import PRELU_START, Activation, Dense, Mlp, width
 from jaxomics.types import Array, Collections, Key, Params, Views
@@ -58,7 +58,8 @@ class Config:
       view_latent: size of a view's latent, likewise.
       activation: `prelu_shared` has one slope for the whole network, `prelu` one per layer.
       view_dropout_per: draw view dropout once per `batch` (as published) or per `sample`.
-      linked: groups of views that come from one assay; view dropout takes them together.
+      linked: groups of views that come from one assay, as `rna,pathway`; view dropout takes them
+        together. Names that a cohort lacks are ignored.
       presence: tell the joint layer which views are there, and silence absent ones.
       clip: limit of standardised inputs and targets, in standard deviations; 0 = none.
       withhold_cells: withhold single cells as well, at the rate of `Hyper.cell_dropout`.
@@ -83,7 +84,7 @@ class Config:
     view_latent: float = 0.25
     activation: Activation = "prelu_shared"
     view_dropout_per: Literal["batch", "sample"] = "batch"
-    linked: tuple[tuple[str, ...], ...] = ()
+    linked: tuple[str, ...] = ()
     presence: bool = False
     clip: float = 0.0
     withhold_cells: bool = False
@@ -238,15 +239,20 @@ def build(config: Config, spec: DataSpec) -> Model:
 
     linked = config.links and bool(spec.links)
 
+    def withhold(key: Key, hyper: Hyper) -> Withholding:
+        cell_rate = hyper.cell_dropout if config.withhold_cells else None
+        per_sample = config.view_dropout_per == "sample"
+        return Withholding(key, hyper.view_dropout, cell_rate, per_sample, config.linked)
+
     def init(key: Key, batch: Batch) -> Variables:
-        shown = show(config, spec, batch)
-        inputs = shown.inputs(config, spec, batch)
+        shown = show(spec, batch, config.clip)
+        inputs = shown.inputs(spec, batch, rescale=config.rescale)
         params = module.init(key, inputs, shown.present, batch.conditionals[first], key)["params"]
         return Variables({PLAYER: params}, {})
 
-    def run(own: Params, batch: Batch, shown: "Shown", rate: Array | float, keys: Key, train: bool):
+    def run(own: Params, batch: Batch, shown: Shown, rate: Array | float, keys: Key, train: bool):
         variables, y = {"params": own}, batch.conditionals[first]
-        inputs = shown.inputs(config, spec, batch)
+        inputs = shown.inputs(spec, batch, rescale=config.rescale)
         mean, variance = apply(
             variables, inputs, shown.present, rate, keys[0], train, method=Mosa.encode
         )
@@ -267,14 +273,15 @@ def build(config: Config, spec: DataSpec) -> Model:
         train: bool,
     ) -> tuple[Array, Aux]:
         keys = jax.random.split(key, 4)
-        shown = show(config, spec, batch, keys[3] if train else None, hyper)
+        withholding = withhold(keys[3], hyper) if train else None
+        shown = show(spec, batch, config.clip, withholding)
         mean, variance, output = run(params[PLAYER], batch, shown, hyper.dropout, keys, train)
         total, metrics = objective(config, spec, batch, mean, variance, output, hyper)
         return total, Aux(metrics, collections)
 
     def encode(params: Params, collections: Collections, batch: Batch) -> tuple[Array, Array]:
-        own, shown = {"params": params[PLAYER]}, show(config, spec, batch)
-        inputs = shown.inputs(config, spec, batch)
+        own, shown = {"params": params[PLAYER]}, show(spec, batch, config.clip)
+        inputs = shown.inputs(spec, batch, rescale=config.rescale)
         return apply(own, inputs, shown.present, still, no_key, False, method=Mosa.encode)
 
     def decode(params: Params, collections: Collections, z: Array, conditionals: Array) -> Views:
@@ -282,75 +289,13 @@ def build(config: Config, spec: DataSpec) -> Model:
         return apply(own, z, conditionals, still, no_key, False, method=Mosa.decode)
 
     def direct(params: Params, collections: Collections, batch: Batch) -> Views:
-        return apply({"params": params[PLAYER]}, show(config, spec, batch).x, method=Mosa.direct)
+        return apply(
+            {"params": params[PLAYER]}, show(spec, batch, config.clip).x, method=Mosa.direct
+        )
 
     player = Player(PLAYER, loss, _optimizer(config))
     tasks = Tasks(encode, decode, direct if linked else None)
     return Model(init, (player,), "sequential", tasks, monitor="reconstruction")
-
-
-class Shown(NamedTuple):
-    """What the encoders are shown of a batch.
-
-    Attributes:
-      x: [b, features] per view, 0 where withheld or not measured.
-      share: [b, 1] per view, share of the view's cells that is shown.
-      present: bool [b, views], whether anything of the view is shown.
-      kept: bool [b, views], False where a view was withheld.
-    """
-
-    x: Views
-    share: Views
-    present: Array
-    kept: Array
-
-    def inputs(self, config: Config, spec: DataSpec, batch: Batch) -> Views:
-        """Return [b, inputs + conditionals] per view, as the encoders read them."""
-        out = {}
-        for i, view in enumerate(spec.views):
-            read = self.x[view.name]
-            if view.encoded is not None:
-                read = read[:, jnp.asarray(view.encoded)]
-            if config.rescale:
-                read = read / jnp.maximum(self.share[view.name], 0.2)
-            joined = jnp.concatenate([read, batch.conditionals[view.name]], axis=1)
-            out[view.name] = jnp.where(self.kept[:, i, None], joined, 0.0)
-        return out
-
-
-def show(
-    config: Config,
-    spec: DataSpec,
-    batch: Batch,
-    key: Key | None = None,
-    hyper: Hyper | None = None,
-) -> Shown:
-    """Decide what the encoders see; with a key, views and cells are withheld at random.
-
-    A withheld view loses its conditionals too, because the published layer acts after they are
-    appended; nothing is rescaled for it.
-    """
-    names = spec.names
-    present = jnp.stack([jnp.any(batch.observed[name], axis=1) for name in names], axis=1)
-    kept = jnp.ones_like(present)
-    cells = dict(batch.observed)
-    if key is not None:
-        assert hyper is not None, "withholding needs the rates in hyper"
-        view_key, cell_key = jax.random.split(key)
-        per_sample = config.view_dropout_per == "sample"
-        groups = _groups(config, names)
-        kept = view_keep(view_key, groups, len(present), hyper.view_dropout, per_sample=per_sample)
-        if per_sample:  # a sample that would lose everything keeps everything
-            kept = kept | ~jnp.any(kept & present, axis=1, keepdims=True)
-        if config.withhold_cells:
-            cells = _withhold_cells(cell_key, cells, hyper.cell_dropout)
-    x, share = {}, {}
-    for i, name in enumerate(names):
-        visible = cells[name] & kept[:, i, None]
-        values = _clipped(config, batch.x[name])
-        x[name] = jnp.where(visible, values, 0.0)
-        share[name] = jnp.mean(visible, axis=1, keepdims=True, dtype=jnp.float32)
-    return Shown(x, share, present & kept, kept)
 
 
 def objective(
@@ -390,36 +335,11 @@ def objective(
 
 def _view_error(config: Config, view: ViewSpec, batch: Batch, predicted: Array) -> Array:
     """Return R_v of one view."""
-    target, observed = _clipped(config, batch.x[view.name]), batch.observed[view.name]
+    target, observed = clipped(batch.x[view.name], config.clip), batch.observed[view.name]
     if view.likelihood == "mean":
         return masked_mse(predicted, target, observed)
     neutral = config.macro_missing == "neutral"
     return macro_mse(predicted, target, observed, view.levels, missing_as_zero=neutral)
-
-
-def _withhold_cells(key: Key, observed: Views, most: Array | float) -> Views:
-    """Hide a random share of each sample's cells; the share is drawn from U(0, most)."""
-    out = {}
-    for i, (name, cells) in enumerate(observed.items()):
-        share_key, cell_key = jax.random.split(jax.random.fold_in(key, i))
-        share = most * jax.random.uniform(share_key, (len(cells), 1))
-        out[name] = cells & keep_mask(cell_key, cells.shape, share)
-    return out
-
-
-def _clipped(config: Config, values: Array) -> Array:
-    """Return standardised values within the limits of the config."""
-    return jnp.clip(values, -config.clip, config.clip) if config.clip else values
-
-
-def _groups(config: Config, names: tuple[str, ...]) -> tuple[int, ...]:
-    """Return a group number per view; linked views share one."""
-    owner = {name: names.index(name) for name in names}
-    for group in config.linked:
-        members = [name for name in group if name in owner]
-        owner |= dict.fromkeys(members, min((owner[m] for m in members), default=0))
-    numbers = {old: new for new, old in enumerate(sorted(set(owner.values())))}
-    return tuple(numbers[owner[name]] for name in names)
 
 
 def _optimizer(config: Config) -> Callable[[Hyper], optax.GradientTransformation]:

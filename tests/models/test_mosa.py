@@ -13,6 +13,7 @@ import pytest
 from jaxomics.data.batch import Batch, DataSpec, ViewSpec
 from jaxomics.models import mosa
 from jaxomics.models.base import count_parameters
+from jaxomics.models.withholding import Withholding, show
 from jaxomics.nn.dropout import keep_mask, view_keep
 from jaxomics.nn.latent import perturb
 
@@ -208,9 +209,9 @@ def test_dropout_rates_are_exact_at_the_ends(key: jax.Array):
 
 def test_dropped_view_loses_its_conditionals_too(key: jax.Array):
     _, spec, batch, _ = torch_case()
-    hyper = mosa.Hyper(view_dropout=1.0 - 1e-7)
-    shown = mosa.show(CONFIGS["paper"], spec, batch, key, hyper)
-    inputs = shown.inputs(CONFIGS["paper"], spec, batch)
+    everything = Withholding(key, 1.0 - 1e-7, None, False, ())
+    shown = show(spec, batch, 0.0, everything)
+    inputs = shown.inputs(spec, batch, rescale=False)
     assert all(not bool(array.any()) for array in inputs.values())
     assert not bool(shown.present.any())
 
@@ -223,8 +224,3 @@ def test_evaluation_is_deterministic_and_ignores_unobserved_cells():
     mean, _ = encode({mosa.PLAYER: params}, {}, batch)
     again, _ = encode({mosa.PLAYER: params}, {}, batch)
     np.testing.assert_array_equal(mean, again)
-
-
-def test_linked_views_share_a_group():
-    config = mosa.Config(linked=(("c", "a"), ("x", "b")))
-    assert mosa._groups(config, ("a", "b", "c", "d")) == (0, 1, 0, 2)
