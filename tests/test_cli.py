@@ -253,7 +253,7 @@ def test_impute_keeps_measured_values_bit_for_bit(run: Path, data: Path, tmp_pat
         full = read_indexed(out / f"{view}.parquet")
         measured = read_indexed(out / f"measured_{view}.parquet")
         spread = read_indexed(out / "uncertainty" / f"{view}.parquet")
-        assert full.notna().all(axis=None)
+        assert full.notna().to_numpy().all()
         wanted = given.reindex(index=full.index, columns=full.columns)
         np.testing.assert_array_equal(measured.to_numpy(), wanted.notna().to_numpy())
         kept = full.to_numpy()[measured.to_numpy()]

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from jaxomics.commands.notes import tell, unmatched
+from jaxomics.commands.notes import tell, unknown_conditionals, unmatched
 from jaxomics.commands.options import Flag, Run
 from jaxomics.commands.outputs import refuse_file, refuse_folder
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from jaxomics.estimator import Estimator
 
 
 def embed(
@@ -128,7 +132,9 @@ def translate(
     return out
 
 
-def _load(run: Path, data: Path | None, quiet: bool):
+def _load(
+    run: Path, data: Path | None, quiet: bool
+) -> tuple["Estimator", MultiOmics, dict[str, Any]]:
     """Return the run's estimator, the samples to work on, and the provenance of results."""
     from jaxomics.commands.train import provenance
     from jaxomics.runfolder import load_run, read_config, training_data
@@ -138,15 +144,10 @@ def _load(run: Path, data: Path | None, quiet: bool):
     estimator = load_run(run)
     cohort = training_data(run) if new is None else new
     if new is not None:
+        found = estimator.preprocess_.match(cohort)
         lost = estimator.conditionals_.match(cohort)
-        lines = [f"conditional {row.name_}: {row.reason}" for row in _named(lost)]
-        tell([*unmatched(estimator.preprocess_.match(cohort)), *lines], quiet=quiet)
+        tell([*unmatched(found), *unknown_conditionals(lost)], quiet=quiet)
     return estimator, cohort, provenance(estimator, cohort)
-
-
-def _named(report: pd.DataFrame):
-    """Yield the rows of a report; the column `name` is `name_`, as tuples have a `name`."""
-    return report.rename(columns={"name": "name_"}).itertuples()
 
 
 def _measured(completed: Mapping[str, pd.DataFrame], cohort: MultiOmics) -> dict[str, pd.DataFrame]:

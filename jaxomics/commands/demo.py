@@ -60,8 +60,8 @@ class Demo:
     def __str__(self) -> str:
         parts = ["Values that were missing from the tables, filled in and compared with the truth"]
         for metric, title in HEADLINES.items():
-            rows = self.scores[self.scores["metric"] == metric]
-            wide = rows.assign(missing=rows["mode"].map(KINDS)).pivot_table(
+            rows = self.scores.loc[self.scores["metric"] == metric]
+            wide = rows.assign(missing=[KINDS[mode] for mode in rows["mode"]]).pivot_table(
                 index=["view", "missing"], columns="model", values="value", sort=False, dropna=False
             )
             wide = wide.reindex(columns=list(dict.fromkeys(rows["model"]))).dropna(how="all")
@@ -178,7 +178,7 @@ def score_hidden(
                 kept = {name: summary[name] for name in HEADLINES}
                 scores.append(score_rows(kept, seed=seed, **about))
                 rows = score_imputation(truth, estimate, cells, mean)
-                rows = rows[rows["metric"].isin(("r", "relative_error")) & (rows["n"] > 0)]
+                rows = rows.query("metric in ('r', 'relative_error') and n > 0")
                 features.append(rows.assign(fold=-1, seed=seed, **about)[FEATURE_COLUMNS])
     return join(scores, SCORE_COLUMNS), join(features, FEATURE_COLUMNS)
 
@@ -193,7 +193,7 @@ def calibrate(
     rows = []
     for view, table in completed.items():
         hidden = cohort.table(view)[table.columns].isna()
-        if hidden.any(axis=None):
+        if hidden.to_numpy().any():
             truth = sim.truth[view].loc[table.index, table.columns].where(hidden)
             found = calibration(truth.to_numpy(), table.to_numpy(), deviations[view].to_numpy())
             rows += [(view, level, found[f"coverage_{100 * level:g}"]) for level in LEVELS]

@@ -38,7 +38,7 @@ class Scored:
     def __str__(self) -> str:
         rows = self.scores
         rows = rows[rows["metric"].isin(self.shown)] if self.shown else rows
-        by = [name for name in ("model", "mode", "view") if rows[name].astype(bool).any()]
+        by = [name for name in ("model", "mode", "view") if any(rows[name])]
         order = list(dict.fromkeys(rows["metric"]))
         wide = rows.pivot_table(
             index=by, columns="metric", values="value", sort=False, dropna=False, observed=True

@@ -31,7 +31,7 @@ def left_out(dropped: pd.DataFrame) -> list[str]:
         zip(*(dropped[c].astype(str) for c in ("view", "item", "reason")), strict=True)
     )
     parts = [
-        f"{view}: {_count(count, _ITEMS.get(item, item))} ({reason})"
+        f"{view}: {_count(count, _ITEMS[item] if item in _ITEMS else item)} ({reason})"
         for (view, item, reason), count in counts.items()
     ]
     more = f"; {len(parts) - SHOWN} more in tables/dropped" if len(parts) > SHOWN else ""
@@ -70,6 +70,27 @@ def unmatched(report: pd.DataFrame) -> list[str]:
             parts += [f"{_count(unused, 'column')} not used by the model"] if unused else []
             lines.append(f"{view}: {', '.join(parts)}")
     return lines
+
+
+def unknown_conditionals(report: pd.DataFrame) -> list[str]:
+    """Sum up which conditionals of a model new data lack, and which levels are new.
+
+    Args:
+      report: columns view (the source), item, name, reason, as `Conditionals.match` gives them.
+
+    >>> rows = [("sex", "conditional", "sex=f", "not in the data: 0"),
+    ...         ("tissue", "conditional", "tissue=Eye", "level not known to the model: 0")]
+    >>> unknown_conditionals(pd.DataFrame(rows, columns=["view", "item", "name", "reason"]))
+    ['conditionals not in the data, set to 0: sex', 'tissue=Eye: level not known to the model: 0']
+    """
+    absent, lines = {}, []
+    for source, name, reason in report[["view", "name", "reason"]].to_numpy().tolist():
+        if reason.startswith("not in the data"):
+            absent[source] = None
+        else:
+            lines.append(f"{name}: {reason}")
+    head = [f"conditionals not in the data, set to 0: {', '.join(absent)}"] if absent else []
+    return head + lines
 
 
 _ITEMS = {"encoder": "feature that only the decoder sees"}
