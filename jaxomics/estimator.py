@@ -110,7 +110,7 @@ class Estimator:
             else ()
         )
         self.levels_ = {
-            name: _range(table[table.index.isin(scope)])
+            name: _range(table.loc[table.index.isin(scope)])
             for name, table in cohort.views.items()
             if self.preprocess_.views[name].kind != "continuous"
         }

@@ -49,8 +49,8 @@ def test_imputing_keeps_measured_values_and_fills_the_rest(
     for view, table in imputed.items():
         measured = cohort.table(view)[table.columns]
         assert list(table.index) == list(cohort.samples)
-        assert bool(measured.isna().any(axis=None)), "nothing to fill: the test is empty"
-        assert bool(table.notna().all(axis=None))
+        assert bool(measured.isna().to_numpy().any()), "nothing to fill: the test is empty"
+        assert bool(table.notna().to_numpy().all())
         seen = measured.notna().to_numpy()
         np.testing.assert_array_equal(table.to_numpy()[seen], measured.to_numpy()[seen])
 
@@ -90,22 +90,22 @@ def test_same_seed_same_fit(cohort: MultiOmics):
 
 
 def test_new_samples_with_other_order_and_fewer_views(cohort: MultiOmics, fitted: Estimator):
-    rows = cohort.view("proteomics").index[:5]
+    rows = list(cohort.view("proteomics").index)[:5]
     table = cohort.view("proteomics").loc[rows]
     shuffled = table.iloc[::-1, ::-1].assign(unknown=1.0)
     read = [MultiOmics.from_tables({"proteomics": t}, cohort.labels) for t in (table, shuffled)]
-    z = [fitted.transform(c) for c in read]
+    z: Any = [fitted.transform(c) for c in read]
     pd.testing.assert_frame_equal(*z, check_exact=True)
     found = fitted.impute(read[1])
     assert tuple(found) == VIEWS
-    assert all(bool(t.notna().all(axis=None)) for t in found.values())
+    assert all(bool(t.notna().to_numpy().all()) for t in found.values())
     part = fitted.transform(MultiOmics.from_tables({"proteomics": table.iloc[:, :6]}))
-    assert bool(np.isfinite(part).all(axis=None))
+    assert bool(np.isfinite(part).to_numpy().all())
     assert not np.allclose(part, z[0])
 
 
 def test_one_new_sample_is_as_good_as_many(cohort: MultiOmics, fitted: Estimator):
-    name = cohort.view("drugresponse").index[3]
+    name = list(cohort.view("drugresponse").index)[3]
     one = MultiOmics.from_tables(
         {v: t.loc[t.index == name] for v, t in cohort.views.items() if name in t.index},
         cohort.labels,
@@ -117,7 +117,7 @@ def test_one_new_sample_is_as_good_as_many(cohort: MultiOmics, fitted: Estimator
 
 def test_conditionals_may_be_absent(cohort: MultiOmics, fitted: Estimator):
     bare = MultiOmics.from_tables(cohort.views)
-    assert bool(np.isfinite(fitted.transform(bare)).all(axis=None))
+    assert bool(np.isfinite(fitted.transform(bare)).to_numpy().all())
     assert not np.allclose(fitted.transform(bare), fitted.transform())
 
 
@@ -192,7 +192,7 @@ def test_wrong_requests_are_refused(fitted: Estimator, ask: Any, message: str):
 def test_cohort_smaller_than_a_batch(cohort: MultiOmics):
     small = cohort.select_samples(cohort.samples[:6])
     found = Estimator(settings(batch_size=256), seed=0).fit(small)
-    assert bool(np.isfinite(found.transform()).all(axis=None))
+    assert bool(np.isfinite(found.transform()).to_numpy().all())
 
 
 def test_held_out_values_do_not_reach_what_is_fitted(cohort: MultiOmics):
@@ -218,5 +218,5 @@ def test_held_out_values_do_not_reach_what_is_fitted(cohort: MultiOmics):
     np.testing.assert_array_equal(a.split_.train, b.split_.train)
     assert set(cohort.samples[np.concatenate([a.split_.train, a.split_.valid])]) <= set(train)
     assert a.result_.history == b.result_.history
-    z = [e.transform().loc[train] for e in (a, b)]
+    z: Any = [e.transform().loc[train] for e in (a, b)]
     pd.testing.assert_frame_equal(*z, check_exact=True)
