@@ -166,13 +166,12 @@ def score_hidden(
         for mode, hidden in hidden_cells(cohort, view).items():
             if not hidden.any():
                 continue
-            mask = pd.DataFrame(hidden, cohort.samples, table.columns)
             for method, tables in filled.items():
                 estimate = tables[view]
                 columns = estimate.columns
                 truth = sim.truth[view].loc[cohort.samples, columns]
-                cells = mask[columns].to_numpy()
-                mean = reference[columns].to_numpy()
+                cells = hidden[:, table.columns.get_indexer(columns)]
+                mean = reference.reindex(columns).to_numpy()
                 about = {"dataset": "simulated", "model": method, "mode": mode, "view": view}
                 summary = summarise_imputation(truth, estimate, cells, mean)
                 kept = {name: summary[name] for name in HEADLINES}

@@ -31,7 +31,7 @@ def left_out(dropped: pd.DataFrame) -> list[str]:
         zip(*(dropped[c].astype(str) for c in ("view", "item", "reason")), strict=True)
     )
     parts = [
-        f"{view}: {_count(count, _ITEMS[item] if item in _ITEMS else item)} ({reason})"
+        f"{view}: {_count(count, str(_ITEMS.get(item, item)))} ({reason})"
         for (view, item, reason), count in counts.items()
     ]
     more = f"; {len(parts) - SHOWN} more in tables/dropped" if len(parts) > SHOWN else ""
