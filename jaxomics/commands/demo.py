@@ -162,7 +162,7 @@ def score_hidden(
     """Score all methods on the cells that the cohort lacks, per view and per feature."""
     scores, features = [], []
     for view, table in cohort.views.items():
-        reference = table.mean()
+        reference = pd.Series(table.mean(axis=0))
         for mode, hidden in hidden_cells(cohort, view).items():
             if not hidden.any():
                 continue
