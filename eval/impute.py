@@ -41,6 +41,7 @@ class Options:
       stratify: label column to balance folds by.
       modes: which of the three modes.
       seed: of folds and methods.
+      mosa: False scores the comparators alone.
     """
 
     data: Path
@@ -53,6 +54,7 @@ class Options:
     stratify: str | None = None
     modes: tuple[str, ...] = field(default=MODES)
     seed: int = 42
+    mosa: bool = True
 
 
 def main(options: Options) -> None:
@@ -76,7 +78,8 @@ def main(options: Options) -> None:
                 methods[f"{other} + conditionals"] = comparator(
                     other, settings.conditionals, settings.config.clip
                 )
-        methods[f"mosa {name}"] = model(settings)
+        if options.mosa:
+            methods[f"mosa {name}"] = model(settings)
     scores, features = cross_validate(
         cohort, methods, plan, lambda text: print(text, file=sys.stderr, flush=True)
     )

@@ -29,7 +29,7 @@ def to_json(settings: Any) -> Any:
         return [to_json(value) for value in settings]
     if settings is None or isinstance(settings, bool | int | float | str):
         return settings
-    return float(settings)
+    return float(typing.cast(Any, settings))
 
 
 def from_json(cls: type[T], values: dict[str, Any]) -> T:

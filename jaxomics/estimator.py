@@ -1,6 +1,7 @@
 """`Estimator`: tables in, tables out. The one class that a user of the library meets."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
 from jaxomics.presets import Settings, preset
 from jaxomics.residuals import Factors, correct, fit_factors
+from jaxomics.types import Array
 
 COPY_NUMBER_LEVELS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
@@ -41,7 +43,8 @@ class Estimator:
       members_: trained parameters, one entry per member of the ensemble.
       factors_: factor models of the residuals, by view; empty where the settings leave them out.
       noise_: residual variance [features] per view, of withheld views and of withheld cells.
-      split_: rows trained on and held out (absent after `load`).
+      split_, held_out_: rows trained on and held out, and the samples held out (absent after
+        `load`).
       result_: the training run (None after `load`).
       notes_: what was switched off or left out, in sentences.
 
@@ -86,6 +89,7 @@ class Estimator:
         data = self._data(cohort)
         split = self._split(cohort, trained)
         self.split_ = split
+        self.held_out_ = cohort.samples[np.asarray(split.valid, int)]
         self.result_ = self._train(data, split, recorder)
         self.members_ = _members(self.result_, self.settings.train.ensemble)
         calibration = split.valid if len(split.valid) else split.train
@@ -97,10 +101,22 @@ class Estimator:
         return self
 
     def _prepare(self, cohort: MultiOmics, trained: pd.Index) -> None:
-        """Fit preprocessing and conditionals, and describe the data to the model."""
+        """Fit preprocessing and conditionals, and describe the data to the model.
+
+        A whole view that serves as conditionals is not modelled as well.
+        """
         settings = self.settings
         self.notes_: list[str] = []
-        self.preprocess_: Preprocess = fit_preprocess(cohort, settings.preprocess, trained)
+        conditions = set(settings.conditionals.columns or ()) - set(cohort.labels.columns)
+        modelled = replace(
+            cohort, views={n: t for n, t in cohort.views.items() if n not in conditions}
+        )
+        if not modelled.views:
+            raise InputError(
+                "expected a view to model, found only views that serve as conditionals; name "
+                "fewer of them in --conditionals"
+            )
+        self.preprocess_: Preprocess = fit_preprocess(modelled, settings.preprocess, trained)
         scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
         self.conditionals_: Conditionals = fit_conditionals(cohort, settings.conditionals, scope)
         self.label_ = self._label(cohort)
@@ -111,7 +127,7 @@ class Estimator:
         )
         self.levels_ = {
             name: _range(table.loc[table.index.isin(scope)])
-            for name, table in cohort.views.items()
+            for name, table in modelled.views.items()
             if self.preprocess_.views[name].kind != "continuous"
         }
         self._describe()
@@ -285,9 +301,14 @@ class Estimator:
         for name in [*sources, target]:
             if name not in self.preprocess_.views:
                 raise unknown("view", name, self.preprocess_.views)
-        views = {name: cohort.view(name) for name in sources}
+        kept = {*sources, *(n for n in cohort.views if n not in self.preprocess_.views)}
+        views = {name: table for name, table in cohort.views.items() if name in kept}
+        views |= {name: cohort.view(name) for name in sources}
         labels = cohort.labels if cohort.labels.shape[1] else None
         read = MultiOmics.from_tables(views, labels, min_samples=1)
+        read = read.select_samples(
+            sorted(set().union(*(cohort.view(name).index for name in sources)))
+        )
         output = self._complete(self._data(read))
         return pd.DataFrame(
             np.asarray(self.preprocess_.invert(target, output[target]), np.float32),
@@ -318,10 +339,11 @@ class Estimator:
 
 def _range(table: pd.DataFrame) -> tuple[float, float]:
     """Return the least and the largest value of a table."""
-    return float(table.min(axis=None)), float(table.max(axis=None))
+    values = table.to_numpy(np.float32)
+    return float(np.nanmin(values)), float(np.nanmax(values))
 
 
-def _pick(data: Data, rows: np.ndarray) -> Data:
+def _pick(data: Data, rows: Array | np.ndarray) -> Data:
     """Return some rows of the data."""
     return jax.tree.map(lambda leaf: leaf[jnp.asarray(rows)], data)
 

@@ -322,10 +322,10 @@ def score_held_out(
 
     Mode `view_out` withholds the scored view, mode `reconstruct` shows the sample's own values.
     """
-    rows = estimator.split_.valid
-    if not len(rows):
+    held = estimator.held_out_
+    if not len(held):
         return None
-    held = cohort.select_samples(cohort.samples[rows])
+    held = cohort.select_samples(held)
     known = {name: table for name, table in held.views.items() if len(table)}
     completed = {
         "reconstruct": estimator.impute(held, full=True),

@@ -223,8 +223,9 @@ def fit_preprocess(
       InputError: nothing is left of a view: no training sample, no feature, or none for the
         encoder.
     """
-    everybody = train_samples is None or config.fit_scope == "all"
-    scope = cohort.samples if everybody else pd.Index(train_samples)
+    scope = cohort.samples
+    if train_samples is not None and config.fit_scope == "train":
+        scope = pd.Index(train_samples)
     strange = scope.difference(cohort.samples)
     if len(strange):
         raise unknown("training sample", str(strange[0]), cohort.samples)

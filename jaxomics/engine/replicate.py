@@ -1,5 +1,7 @@
 """Replicas: folds, seeds and hyper-parameters as one array axis of one compiled program."""
 
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 
@@ -11,6 +13,8 @@ from jaxomics.engine.game import make_step, start_state
 from jaxomics.engine.state import FitResult, Split, Train
 from jaxomics.models.base import Hyper, Model
 from jaxomics.types import Key
+
+T = TypeVar("T")
 
 
 def fit_many(
@@ -30,7 +34,7 @@ def fit_many(
       model: what to train.
       data: the cohort on the device.
       standards: scaling with a leading replica axis, fitted on each fold's training rows.
-      splits: rows with a leading replica axis, padded to equal length (`stack_splits`).
+      splits: rows with a leading replica axis, padded to equal length (`stack`).
       hypers: traced settings with a leading replica axis.
       train: static settings.
       keys: [replicas] PRNG keys.
@@ -65,13 +69,13 @@ def fit_many(
     )
 
 
-def repeat(tree: object, replicas: int) -> object:
+def repeat(tree: T, replicas: int) -> T:
     """Return the tree with a leading replica axis, every replica alike."""
     return jax.tree.map(
         lambda leaf: jnp.broadcast_to(jnp.asarray(leaf), (replicas, *jnp.shape(leaf))), tree
     )
 
 
-def stack(trees: list) -> object:
+def stack(trees: list[T]) -> T:
     """Return trees of equal shapes stacked along a new leading replica axis."""
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)

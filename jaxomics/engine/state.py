@@ -21,8 +21,10 @@ class Train:
         rows); `cosine` warms up linearly and falls to `floor_factor` of the rate.
       warmup: share of the steps that `cosine` warms up.
       floor_factor: where `cosine` ends, as a share of the learning rate.
-      plateau_factor, plateau_patience, plateau_threshold, plateau_floor: reduce on the
-        (patience + 1)-th epoch without a relative improvement of `threshold`.
+      plateau_factor: what `plateau` multiplies the rate by.
+      plateau_patience: it does so on the (patience + 1)-th epoch without improvement.
+      plateau_threshold: least relative change that counts as improvement.
+      plateau_floor: least learning rate.
       stop_patience: stop after so many epochs without improvement of validation; None = never.
       restore_best: keep the parameters of the best validation epoch rather than the last.
       valid_fraction: share of the samples held out to watch training; 0 = none.

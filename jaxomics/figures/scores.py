@@ -16,6 +16,13 @@ from jaxomics.figures.style import INK, look, new_figure, plain, require, shorte
 
 HIGHER = {
     "pearson": "Pearson r",
+    "r": "Pearson r",
+    "mean_r": "mean over features of Pearson r",
+    "median_r": "median over features of Pearson r",
+    "pooled_r": "Pearson r of all cells together",
+    "ari": "adjusted Rand index",
+    "nmi": "normalised mutual information",
+    "knn_accuracy": "accuracy of nearest neighbours",
     "spearman": "Spearman correlation",
     "r2": "R²",
     "accuracy": "accuracy",
@@ -29,6 +36,8 @@ HIGHER = {
 }
 LOWER = {
     "mse": "mean squared error",
+    "relative_error": "squared error relative to the training mean's",
+    "mean_relative_error": "mean over features of squared error relative to the mean's",
     "rmse": "root mean squared error",
     "nrmse": "normalised root mean squared error",
     "mae": "mean absolute error",
@@ -183,7 +192,7 @@ def _of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def _only(table: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
     """Return the rows whose column has this value."""
-    return table.loc[lambda rows: rows[column] == value]
+    return pd.DataFrame(table[table[column] == value])
 
 
 def over_runs(rows: pd.DataFrame, models: list, views: list) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -103,12 +103,15 @@ class Hyper(struct.PyTreeNode):
     """Settings that may vary between replicas of one compiled run; defaults are the paper's.
 
     Attributes:
-      learning_rate, weight_decay: of Adam.
+      learning_rate: of Adam.
+      weight_decay: of Adam; see `Config.decay`.
       dropout: rate in hidden layers.
       view_dropout: rate at which views are withheld from the encoders.
       cell_dropout: each sample withholds a share of its cells drawn from U(0, cell_dropout).
-      kl_weight, contrastive_weight: lambda and alpha of the loss.
-      margin_positive, margin_negative: margins of the contrastive term.
+      kl_weight: lambda of the loss.
+      contrastive_weight: alpha of the loss.
+      margin_positive: cosine similarity that samples of one class are drawn up to.
+      margin_negative: cosine similarity that samples of different classes are pushed down to.
       view_weight: weight of a view's reconstruction, by name; 1 where not named.
     """
 

@@ -214,7 +214,10 @@ def _pivot_drugs(path: str | Path, value: str, repeats: str) -> pd.DataFrame:
     parts = [table[name].astype(str) for name in ("DRUG_ID", "DRUG_NAME", "DATASET")]
     drug = parts[0] + ";" + parts[1] + ";" + parts[2]
     return table.assign(drug=drug).pivot_table(
-        index="SANGER_MODEL_ID", columns="drug", values=value, aggfunc=repeats
+        index="SANGER_MODEL_ID",
+        columns="drug",
+        values=value,
+        aggfunc=repeats,  # pyright: ignore[reportArgumentType]
     )
 
 
