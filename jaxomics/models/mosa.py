@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
@@ -159,11 +160,12 @@ class Mosa(nn.Module):
             self.readers = {v: Dense(config.latent, SKIP_START) for v in self.spec.names}
             self.writers = {v.name: Dense(v.features, start) for v in self.spec.views}
         if config.links:
+            widths = {view.name: view.features for view in self.spec.views}
             self.link_weights = [
                 self.param(
                     f"link_{link.target}_{link.source}",
                     nn.initializers.zeros,
-                    (len(link.target_columns),),
+                    (widths[link.target],),
                 )
                 for link in self.spec.links
             ]
@@ -220,10 +222,13 @@ class Mosa(nn.Module):
         """
         added: Views = {}
         for link, weight in zip(self.spec.links, self.link_weights, strict=True):
-            source = shown[link.source][:, jnp.asarray(link.source_columns)]
-            target = added.get(link.target, jnp.zeros_like(shown[link.target]))
-            columns = jnp.asarray(link.target_columns)
-            added[link.target] = target.at[:, columns].add(LINK_GAIN * weight[None] * source)
+            # Every target reads one source column, and those without a partner weigh nothing:
+            # a gather is cheap forwards and backwards, a scatter is not.
+            column, linked = np.zeros(len(weight), np.int32), np.zeros(len(weight), np.float32)
+            column[list(link.target_columns)] = link.source_columns
+            linked[list(link.target_columns)] = LINK_GAIN
+            part = shown[link.source][:, column] * (linked * weight)[None]
+            added[link.target] = added.get(link.target, 0.0) + part
         return added
 
     def __call__(self, inputs: Views, present: Array, conditionals: Array, key: Key) -> Views:
