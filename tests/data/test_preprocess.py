@@ -269,7 +269,7 @@ def test_lines_need_two_views():
 
 def test_views_without_a_usable_sample_are_an_error():
     apart = MultiOmics.from_tables({"rna": table(np.eye(3)), "drug": table(np.eye(3), start=3)})
-    with pytest.raises(InputError, match="'rna'.*found none among the 3.*lower min_views"):
+    with pytest.raises(InputError, match=r"'rna'.*found none among the 3.*lower min_views"):
         fit_preprocess(apart)
     assert len(fit_preprocess(apart, PreprocessConfig(min_views=1)).views) == 2
 
