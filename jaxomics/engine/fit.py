@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +17,11 @@ from jaxomics.data.batch import Data, Standard, gather
 from jaxomics.engine.checkpoint import Checkpoints
 from jaxomics.engine.control import start_control
 from jaxomics.engine.epoch import run_epochs
-from jaxomics.engine.game import make_step, start_state
+from jaxomics.engine.game import first_state, make_step
 from jaxomics.engine.log import Progress, rewind_lines, write_lines
-from jaxomics.engine.state import FitResult, Split, Train, TrainState
+from jaxomics.engine.state import Control, FitResult, Split, Train, TrainState
 from jaxomics.errors import InputError, NonFiniteError
-from jaxomics.models.base import Hyper, Model
+from jaxomics.models.base import Hyper, Model, Variables
 from jaxomics.types import Key
 
 BUFFER = 64
@@ -73,25 +74,68 @@ def fit(
     Raises:
       NonFiniteError: a loss became infinite or NaN.
     """
+    prepared = prepare(model, data, standard, split, hyper, train, key=key, start=start)
+    program, state, control, settings, _ = prepared
+    del prepared
+    return drive(program, state, control, settings, train, recorder or Recorder())
+
+
+class Prepared(NamedTuple):
+    """A run before its first epoch.
+
+    Attributes:
+      program: jitted (state, control, *settings, first, count) -> what `run_epochs` returns.
+      state, control: carries.
+      settings: what the program reads.
+      shape: steps per epoch, batch size, length of the metrics buffer.
+    """
+
+    program: Any
+    state: TrainState
+    control: Control
+    settings: tuple
+    shape: tuple[int, int, int]
+
+
+def prepare(
+    model: Model,
+    data: Data,
+    standard: Standard,
+    split: Split,
+    hyper: Hyper,
+    train: Train,
+    *,
+    key: Key,
+    start: TrainState | None = None,
+) -> Prepared:
+    """Return fresh carries and the program that trains them; arguments as for `fit`.
+
+    Parameters are drawn before the optimiser's moments exist, since drawing takes up to twice
+    their memory besides.
+    """
     shape = epoch_shape(train, int(split.train_size))
     hyper = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), hyper)
-
-    def begin(data: Data, standard: Standard, rows: jax.Array, hyper: Hyper, key: Key):
-        example = gather(data, standard, rows[:2], jnp.ones(2))
-        state = start_state(model, example, hyper, key) if start is None else start
-        return state, start_control(state.params, train)
-
-    state, control = jax.jit(begin)(data, standard, jnp.asarray(split.train), hyper, key)
+    split = jax.tree.map(jnp.asarray, split)
     step = make_step(model)
+
+    def draw(data: Data, standard: Standard, rows: jax.Array, key: Key) -> Variables:
+        return model.init(key, gather(data, standard, rows[:2], jnp.ones(2)))
 
     def epochs(state, control, data, standard, split, hyper, first, count):
         return run_epochs(
             model, step, state, control, data, standard, split, hyper, train, shape, first, count
         )
 
+    if start is None:
+        init_key, run_key = jax.random.split(key)
+        variables = jax.jit(draw)(data, standard, split.train, init_key)
+        fresh = jax.jit(partial(first_state, model), donate_argnums=0)
+        state: TrainState = fresh(variables, hyper, run_key)
+    else:
+        state = jax.jit(partial(jax.tree.map, jnp.copy))(start)
     program = jax.jit(epochs, donate_argnums=(0, 1))
-    settings = (data, standard, jax.tree.map(jnp.asarray, split), hyper)
-    return drive(program, state, control, settings, train, recorder or Recorder())
+    control = jax.jit(partial(start_control, train=train))(state.params)
+    return Prepared(program, state, control, (data, standard, split, hyper), shape)
 
 
 def drive(

@@ -18,13 +18,17 @@ Step = Callable[[TrainState, Batch, Hyper, Array], tuple[TrainState, Metrics]]
 def start_state(model: Model, batch: Batch, hyper: Hyper, key: Key) -> TrainState:
     """Return the state before the first step: fresh parameters and optimiser moments."""
     init_key, run_key = jax.random.split(key)
-    variables: Variables = model.init(init_key, batch)
+    return first_state(model, model.init(init_key, batch), hyper, run_key)
+
+
+def first_state(model: Model, variables: Variables, hyper: Hyper, key: Key) -> TrainState:
+    """Return the state before the first step, given fresh parameters and the run's key."""
     optimizer = {
         player.name: player.optimizer(hyper).init(variables.params[player.name])
         for player in model.players
     }
     return TrainState(
-        variables.params, optimizer, variables.collections, jnp.zeros((), jnp.int32), run_key
+        variables.params, optimizer, variables.collections, jnp.zeros((), jnp.int32), key
     )
 
 
