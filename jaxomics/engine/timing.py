@@ -151,10 +151,10 @@ def time_products(dense: list[Layer], batch: int, steps: int = 5) -> float:
         return jax.lax.scan(lambda _, s: (products(weights, rows, s), None), carry, shifts)[0]
 
     program = jax.jit(run).lower(weights, rows).compile()
-    return best_of(lambda: jax.block_until_ready(program(weights, rows)), 3) / steps
+    return best_of(lambda: jax.block_until_ready(program(weights, rows)), 2) / steps
 
 
-def ceiling(repeats: int = 6) -> dict[str, float]:
+def ceiling(repeats: int = 4) -> dict[str, float]:
     """Return the best rate of a large square float32 product by library, in GFLOP/s."""
     rates = {"numpy": 0.0, "jax": 0.0}
     product = jax.jit(jnp.matmul)
