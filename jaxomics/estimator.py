@@ -21,6 +21,7 @@ from jaxomics.errors import InputError, unknown
 from jaxomics.inference import Member, complete, encode, residual_variance, spread
 from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
+from jaxomics.models.withholding import view_groups
 from jaxomics.presets import Settings, preset
 from jaxomics.residuals import Factors, correct, fit_factors
 from jaxomics.types import Array
@@ -95,7 +96,7 @@ class Estimator:
         calibration = split.valid if len(split.valid) else split.train
         self.factors_ = self._residual_factors(_pick(data, split.train))
         self.noise_ = residual_variance(
-            self._complete, _pick(data, calibration), self.standard_, self.seed
+            self._complete, _pick(data, calibration), self.standard_, self._assays(), self.seed
         )
         self.cohort_ = cohort
         return self
@@ -215,6 +216,16 @@ class Estimator:
             )
             for view in output
         }
+
+    def _assays(self) -> list[list[str]]:
+        """Return the views, those of one assay together."""
+        linked = getattr(self.settings.config, "linked", ())
+        groups: dict[int, list[str]] = {}
+        for name, group in zip(
+            self.spec_.names, view_groups(linked, self.spec_.names), strict=True
+        ):
+            groups.setdefault(group, []).append(name)
+        return list(groups.values())
 
     def _complete(self, data: Data) -> dict[str, np.ndarray]:
         """Return every cell in standard units, residual factors included."""

@@ -1,6 +1,6 @@
 """What a fitted model says of whole cohorts: rows in chunks, members averaged."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -81,7 +81,11 @@ def _variance(draws: int, total: jax.Array, square: jax.Array) -> np.ndarray:
 
 
 def residual_variance(
-    completer: Callable[[Data], dict[str, np.ndarray]], data: Data, standard: Standard, seed: int
+    completer: Callable[[Data], dict[str, np.ndarray]],
+    data: Data,
+    standard: Standard,
+    assays: Sequence[Sequence[str]],
+    seed: int,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return how far a model is off, per feature, for withheld views and withheld cells.
 
@@ -89,6 +93,7 @@ def residual_variance(
       completer: data with holes to every cell, standardised.
       data: rows to measure on; validation rows are honest, training rows a little optimistic.
       standard: scaling.
+      assays: the views, grouped by the assay that they come from; withheld together.
       seed: of the choice of cells.
 
     Returns:
@@ -100,14 +105,15 @@ def residual_variance(
     observed = {name: np.asarray(mask) for name, mask in data.observed.items()}
     hidden = {name: (rng.random(m.shape) < HIDDEN_SHARE) & m for name, m in observed.items()}
     cells = completer(_hide(data, hidden))
-    for name, mask in observed.items():
-        absent = completer(_hide(data, {name: mask}))
-        target = np.asarray(standard.apply(name, data.x[name]))
-        found[name] = (
-            _mean_square(target - absent[name], mask),
-            _mean_square(target - cells[name], hidden[name]),
-        )
-    return found
+    for assay in assays:
+        absent = completer(_hide(data, {name: observed[name] for name in assay}))
+        for name in assay:
+            target = np.asarray(standard.apply(name, data.x[name]))
+            found[name] = (
+                _mean_square(target - absent[name], observed[name]),
+                _mean_square(target - cells[name], hidden[name]),
+            )
+    return {name: found[name] for name in observed}
 
 
 def _hide(data: Data, hidden: dict[str, np.ndarray]) -> Data:
