@@ -16,6 +16,8 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+collect_ignore = ["parity/make_fixtures.py"]  # runs where PyTorch is, once
+
 
 @pytest.fixture
 def key() -> jax.Array:
