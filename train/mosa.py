@@ -2,7 +2,7 @@
 
     python train/mosa.py --data $JAXOMICS_DATA/cell_lines --out runs/mosa
 
-takes about 8 minutes on 2 cores with the preset `recommended`, and leaves a run folder
+takes about 10 minutes on 2 cores with the preset `recommended`, and leaves a run folder
 (`jaxomics train mosa` writes the same) and `completed/` with every view, all samples by all
 features. Expected: see docs/results/mosa.md for the scores of held-out samples.
 """
