@@ -26,11 +26,14 @@ class Command(NamedTuple):
       home: module and function.
       summary: one line for the overview.
       computes: it works on large arrays, for which huge pages pay.
+      model: its options depend on the model that its words name: the function at `home` takes
+        the words, and returns the function to call and what help calls it.
     """
 
     home: str
     summary: str
     computes: bool = False
+    model: bool = False
 
 
 COMMANDS: dict[str, Command] = {
@@ -38,7 +41,9 @@ COMMANDS: dict[str, Command] = {
         "demo:demo", "the main job on a simulated cohort: train, complete, score, report", True
     ),
     "inspect": Command("inspect:inspect", "show what would be read from a path, and problems"),
-    "train": Command("train:command", "train a model on a cohort; writes a run folder", True),
+    "train": Command(
+        "train:command", "train a model on a cohort; writes a run folder", True, model=True
+    ),
     "embed": Command("apply:embed", "latent means of samples", True),
     "impute": Command("apply:impute", "fill what is missing, in original units", True),
     "translate": Command("apply:translate", "predict one view from others", True),
@@ -108,7 +113,7 @@ def _run(words: list[str]) -> None:
     module, _, function = COMMANDS[name].home.partition(":")
     target = getattr(import_module(f"jaxomics.commands.{module}"), function)
     prog = f"jaxomics {name}"
-    if name == "train":
+    if COMMANDS[name].model:
         target, prog = target(rest)
     from jaxomics.commands.options import parse
 

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 from jaxomics.data.batch import Data, Standard, gather
 from jaxomics.data.sampling import evaluation_plan, paired_plan
 from jaxomics.engine.control import scheduled_rate, update_control
-from jaxomics.engine.game import Step
+from jaxomics.engine.game import Step, named
+from jaxomics.engine.norms import sample
 from jaxomics.engine.state import Control, Split, Train, TrainState
 from jaxomics.models.base import Hyper, Model
-from jaxomics.types import Array, Metrics
+from jaxomics.types import Array, Metrics, Params
 
 
 def run_epoch(
@@ -53,13 +54,30 @@ def evaluate(
                 state.params, state.collections, gather(data, standard, *step), state.key, hyper,
                 train=False,
             )[1]  # fmt: skip
-            prefix = f"{player.name}/" if len(model.players) > 1 else ""
-            found |= {prefix + name: value for name, value in aux.metrics.items()}
+            found |= named(player, aux.metrics, len(model.players))
         return carry, found
 
     _, metrics = jax.lax.scan(body, None, (rows, weights))
     counts = jnp.any(weights > 0, axis=1).astype(jnp.float32)
     return jax.tree.map(lambda m: jnp.sum(m * counts) / jnp.maximum(jnp.sum(counts), 1.0), metrics)
+
+
+def sample_players(model: Model, params: Params) -> dict[str, Array]:
+    """Return the sample of each player's parameters that norms are taken of."""
+    return {player.name: sample(params[player.name]) for player in model.players}
+
+
+def movement(model: Model, before: dict[str, Array], after: dict[str, Array]) -> Metrics:
+    """Return per player how far an epoch moved the parameters, and how large they are now.
+
+    Outside the scan over steps, because inside it every step would pay for them.
+    """
+    found: Metrics = {}
+    for player in model.players:
+        old, new = before[player.name], after[player.name]
+        norms = {"update_norm": jnp.linalg.norm(new - old), "param_norm": jnp.linalg.norm(new)}
+        found |= named(player, norms, len(model.players))
+    return found
 
 
 def run_epochs(
@@ -95,7 +113,9 @@ def run_epochs(
     def one(state: TrainState, control: Control, epoch: Array):
         key = jax.random.fold_in(jax.random.fold_in(state.key, 2**31 - 1), epoch)
         plan = paired_plan(key, jnp.asarray(split.train), split.train_size, batch, steps)
+        before = sample_players(model, state.params)
         new, metrics = run_epoch(step, state, data, standard, plan, hyper, train, control.rate)
+        metrics |= movement(model, before, sample_players(model, new.params))
         rate = control.rate * scheduled_rate(train, new.step - 1, train.epochs * steps)
         metrics = {"train": metrics | {"lr": hyper.learning_rate * rate}}
         watched = metrics["train"][model.monitor]

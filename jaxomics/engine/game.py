@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxomics.data.batch import Batch
+from jaxomics.engine.norms import sample
 from jaxomics.engine.state import TrainState
 from jaxomics.models.base import Aux, Hyper, Model, Player, Variables
 from jaxomics.types import Array, Key, Metrics
@@ -49,7 +50,7 @@ def make_step(model: Model) -> Step:
             for i in range(player.updates):
                 seen = old if model.order == "simultaneous" and i == 0 else state
                 state, found = _move(player, seen, state, batch, key, hyper, rate)
-                metrics |= _named(player, found, len(model.players))
+                metrics |= named(player, found, len(model.players))
         return state.replace(step=state.step + 1), metrics
 
     return step
@@ -77,19 +78,15 @@ def _move(
     )
     update = jax.tree.map(lambda u: u * rate, update)
     params = optax.apply_updates(state.params[name], update)
-    norms = {
-        "grad_norm": optax.tree.norm(gradient),
-        "update_norm": optax.tree.norm(update),
-        "param_norm": optax.tree.norm(params),
-    }
+    norm = {"grad_norm": jnp.linalg.norm(sample(gradient))}
     new = state.replace(
         params={**state.params, name: params},
         optimizer={**state.optimizer, name: moments},
         collections={**state.collections, **aux.collections},
     )
-    return new, aux.metrics | norms
+    return new, aux.metrics | norm
 
 
-def _named(player: Player, metrics: Metrics, players: int) -> Metrics:
-    """Prefix metrics with the player's name when there are several players."""
+def named(player: Player, metrics: Metrics, players: int) -> Metrics:
+    """Return metrics under their player's name when there are several players."""
     return metrics if players == 1 else {f"{player.name}/{k}": v for k, v in metrics.items()}

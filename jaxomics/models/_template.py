@@ -30,6 +30,7 @@ from jaxomics.losses.reconstruction import masked_mse
 from jaxomics.models.base import Aux, Model, Player, Tasks, Variables
 from jaxomics.nn.latent import GaussianHead, draw
 from jaxomics.nn.mlp import Dense
+from jaxomics.nn.start import start
 from jaxomics.types import Array, Collections, Key, Params, Views
 
 PLAYER = "vae"
@@ -92,7 +93,7 @@ def build(config: Config, spec: DataSpec) -> Model:
     first = spec.names[0]
 
     def init(key: Key, batch: Batch) -> Variables:
-        params = module.init(key, batch.x, batch.conditionals[first])["params"]
+        params = start(module, key, batch.x, batch.conditionals[first])["params"]
         return Variables({PLAYER: params}, {})
 
     def encode(params: Params, collections: Collections, batch: Batch) -> tuple[Array, Array]:

@@ -37,8 +37,10 @@ from jaxomics.losses.divergence import gaussian_kl, published_kl
 from jaxomics.losses.reconstruction import macro_mse, masked_mse
 from jaxomics.models.base import Aux, Model, Player, Tasks, Variables
 from jaxomics.models.withholding import Shown, Withholding, clipped, show
+from jaxomics.nn.dropout import draw_words
 from jaxomics.nn.latent import GaussianHead, draw
 from jaxomics.nn.mlp import PRELU_START, Activation, Dense, Mlp, width
+from jaxomics.nn.start import start
 from jaxomics.types import Array, Collections, Key, Params, Views
 
 PLAYER = "vae"
@@ -146,19 +148,19 @@ class Mosa(nn.Module):
             )
             for view in self.spec.views
         }
-        start = 0.0 if config.zero_output else 1.0
+        begin = 0.0 if config.zero_output else 1.0
         self.decoders = {
             view.name: Mlp(
                 tuple(width(h, view.features) for h in reversed(config.hidden)),
                 view.features,
                 config.activation,
-                start_output=start,
+                start_output=begin,
             )
             for view in self.spec.views
         }
         if config.skip:
             self.readers = {v: Dense(config.latent, SKIP_START) for v in self.spec.names}
-            self.writers = {v.name: Dense(v.features, start) for v in self.spec.views}
+            self.writers = {v.name: Dense(v.features, begin) for v in self.spec.views}
         if config.links:
             widths = {view.name: view.features for view in self.spec.views}
             self.link_weights = [
@@ -188,10 +190,9 @@ class Mosa(nn.Module):
           train: whether dropout is on.
         """
         latents, skipped = [], 0.0
+        words = self._words(self.encoders, key, len(present)) if train else {}
         for i, name in enumerate(self.spec.names):
-            h = self.encoders[name](
-                inputs[name], self.slope, rate, jax.random.fold_in(key, i), train=train
-            )
+            h = self.encoders[name](inputs[name], self.slope, rate, words.get(name))
             if self.config.presence:
                 h = jnp.where(present[:, i, None], h, 0.0)
             latents.append(h)
@@ -206,13 +207,23 @@ class Mosa(nn.Module):
     def decode(self, z: Array, conditionals: Array, rate: Array, key: Key, train: bool) -> Views:
         """Return the reconstruction [b, features] of every view, standardised."""
         h = jnp.concatenate([z, conditionals], axis=1)
+        words = self._words(self.decoders, key, len(z)) if train else {}
         output = {
-            name: self.decoders[name](h, self.slope, rate, jax.random.fold_in(key, i), train=train)
-            for i, name in enumerate(self.spec.names)
+            name: self.decoders[name](h, self.slope, rate, words.get(name))
+            for name in self.spec.names
         }
         if self.config.skip:
             output = {name: value + self.writers[name](h) for name, value in output.items()}
         return output
+
+    def _words(self, stacks: dict[str, Mlp], key: Key, samples: int) -> dict[str, list[Array]]:
+        """Return the random words of the dropout masks in all stacks."""
+        layers = [(name, w) for name in self.spec.names for w in stacks[name].hidden]
+        drawn = draw_words(key, samples, [w for _, w in layers])
+        words: dict[str, list[Array]] = {name: [] for name in self.spec.names}
+        for (name, _), part in zip(layers, drawn, strict=True):
+            words[name].append(part)
+        return words
 
     def direct(self, shown: Views) -> Views:
         """Return what linked features add to each other's views, [b, features].
@@ -255,8 +266,8 @@ def build(config: Config, spec: DataSpec) -> Model:
     def init(key: Key, batch: Batch) -> Variables:
         shown = show(spec, batch, config.clip)
         inputs = shown.inputs(spec, batch, rescale=config.rescale)
-        params = module.init(key, inputs, shown.present, batch.conditionals[first], key)["params"]
-        return Variables({PLAYER: params}, {})
+        variables = start(module, key, inputs, shown.present, batch.conditionals[first], key)
+        return Variables({PLAYER: variables["params"]}, {})
 
     def run(own: Params, batch: Batch, shown: Shown, rate: Array | float, keys: Key, train: bool):
         variables, y = {"params": own}, batch.conditionals[first]

@@ -1,14 +1,13 @@
 """Dense layers, PReLU and the two-layer stacks of encoders and decoders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxomics.nn.dropout import dropout
-from jaxomics.types import Array, Key
+from jaxomics.types import Array
 
 Activation = Literal["prelu_shared", "prelu", "gelu", "tanh"]
 """`prelu_shared` is one slope for a whole network, `prelu` one per layer."""
@@ -25,8 +24,8 @@ def prelu(x: Array, slope: Array) -> Array:
 class Dense(nn.Module):
     """Linear layer, weight and bias both uniform on +-start/sqrt(inputs).
 
-    PyTorch starts with 1; 0 starts with the zero function. Shapes: [..., inputs] ->
-    [..., features].
+    Its own `init` gives these bounds, and `jaxomics.nn.start.start` draws. PyTorch starts with
+    1; 0 starts with the zero function. Shapes: [..., inputs] -> [..., features].
     """
 
     features: int
@@ -36,13 +35,9 @@ class Dense(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Return x @ kernel + bias."""
         inputs = x.shape[-1]
-
-        def start(key: Key, shape: tuple[int, ...]) -> Array:
-            bound = self.start * inputs**-0.5
-            return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
-
-        kernel = self.param("kernel", start, (inputs, self.features))
-        bias = self.param("bias", start, (self.features,))
+        bound = nn.initializers.constant(self.start * inputs**-0.5)
+        kernel = self.param("kernel", bound, (inputs, self.features))
+        bias = self.param("bias", bound, (self.features,))
         # A vector is not broadcast silently: tests run with rank promotion forbidden.
         return x @ kernel + jnp.broadcast_to(bias, (*x.shape[:-1], self.features))
 
@@ -61,7 +56,7 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, slope: Array | None, rate: Array, key: Key, *, train: bool
+        self, x: Array, slope: Array | None, rate: Array, words: Sequence[Array] | None = None
     ) -> Array:
         """Map [b, inputs] to [b, features].
 
@@ -69,13 +64,12 @@ class Mlp(nn.Module):
           x: inputs.
           slope: the shared PReLU slope, a scalar; read for `prelu_shared` only.
           rate: dropout rate in [0, 1), traced.
-          key: PRNG key of the dropout draws.
-          train: False switches dropout off.
+          words: random words [b, width] of each hidden layer (`draw_words`); None = no dropout.
         """
         for i, width in enumerate(self.hidden):
             x = Dense(width, name=f"hidden_{i}")(x)
-            if train:
-                x = dropout(jax.random.fold_in(key, i), x, rate)
+            if words is not None:
+                x = dropout(words[i], x, rate)
             x = self._activate(x, slope, f"slope_{i}")
         x = Dense(self.features, self.start_output, name="out")(x)
         return self._activate(x, slope, "slope_out") if self.activate_output else x

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxomics.nn.latent import GaussianHead, draw, perturb
+from jaxomics.nn.start import start
 
 
 def test_variance_is_softplus_of_a_linear_map(key: jax.Array):
     h = jax.random.normal(key, (5, 4))
     head = GaussianHead(3)
-    variables = head.init(key, h)
+    variables = start(head, key, h)
     found: Any = head.apply(variables, h)
     mean, variance = found
     own = jax.tree.map(np.asarray, variables["params"])

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxomics.nn.dropout import draw_words
 from jaxomics.nn.mlp import Dense, Mlp, prelu, width
+from jaxomics.nn.start import start
 
 
 def test_prelu():
@@ -16,7 +18,7 @@ def test_prelu():
 
 
 def test_dense_starts_uniform_within_one_over_root_inputs(key: jax.Array):
-    params: Any = Dense(500).init(key, jnp.zeros((1, 16)))["params"]
+    params = start(Dense(500), key, jnp.zeros((1, 16)))["params"]
     # Uniform on +-1/4: variance (1/2)^2 / 12.
     for leaf in params.values():
         assert float(jnp.abs(leaf).max()) <= 0.25
@@ -27,8 +29,8 @@ def test_dense_starts_uniform_within_one_over_root_inputs(key: jax.Array):
 def test_stack_is_dense_activation_dense(key: jax.Array):
     x, slope = jax.random.normal(key, (5, 4)), jnp.float32(0.1)
     mlp = Mlp((3,), 2, activate_output=True)
-    variables = mlp.init(key, x, slope, jnp.zeros(()), key, train=False)
-    found: Any = mlp.apply(variables, x, slope, jnp.zeros(()), key, train=False)
+    variables = start(mlp, key, x, slope, jnp.zeros(()))
+    found: Any = mlp.apply(variables, x, slope, jnp.zeros(()))
     own = jax.tree.map(np.asarray, variables["params"])
     hidden = np.asarray(x) @ own["hidden_0"]["kernel"] + own["hidden_0"]["bias"]
     hidden = np.where(hidden > 0, hidden, 0.1 * hidden)
@@ -41,21 +43,21 @@ def test_stack_is_dense_activation_dense(key: jax.Array):
 )
 def test_activations_own_their_slopes(key: jax.Array, activation, slopes: set[str]):
     mlp = Mlp((3,), 2, activation, activate_output=True)
-    params: Any = mlp.init(key, jnp.zeros((1, 4)), None, jnp.zeros(()), key, train=False)["params"]
+    params = start(mlp, key, jnp.zeros((1, 4)), None, jnp.zeros(()))["params"]
     assert {name for name in params if name.startswith("slope")} == slopes
     assert all(float(params[name]) == 0.25 for name in slopes)
 
 
-def test_dropout_acts_in_training_only(key: jax.Array):
+def test_dropout_acts_where_words_are_given(key: jax.Array):
     x, mlp, rate = jnp.ones((1, 4)), Mlp((50,), 2, "tanh"), jnp.float32(0.5)
-    variables = mlp.init(key, x, None, rate, key, train=False)
-    run = [
-        mlp.apply(variables, x, None, rate, jax.random.key(i), train=train).tolist()  # pyright: ignore
-        for train in (False, True)
-        for i in (1, 2)
+    variables = start(mlp, key, x, None, rate)
+    plain: Any = mlp.apply(variables, x, None, rate)
+    dropped: list[Any] = [
+        mlp.apply(variables, x, None, rate, draw_words(jax.random.key(i), 1, [50])) for i in (1, 2)
     ]
-    assert run[0] == run[1]
-    assert run[2] != run[3]
+    assert len({tuple(out[0].tolist()) for out in [plain, *dropped]}) == 3
+    unlimited: Any = mlp.apply(variables, x, None, jnp.zeros(()), draw_words(key, 1, [50]))
+    assert unlimited.tolist() == plain.tolist()
 
 
 @pytest.mark.parametrize(
