@@ -35,8 +35,8 @@ def start(module: nn.Module, key: Key, *args: Any, **settings: Any) -> dict[str,
 def spread(key: Key, bounds: Params) -> Params:
     """Return weights uniform on +-bounds where `DRAWN` names them, other parameters unchanged.
 
-    >>> spread(jax.random.key(0), {"out": {"bias": jnp.zeros(2)}, "slope": jnp.ones(1)})
-    {'out': {'bias': Array([0., 0.], dtype=float32)}, 'slope': Array([1.], dtype=float32)}
+    >>> spread(jax.random.key(0), {"norm": {"scale": jnp.ones(2)}})
+    {'norm': {'scale': Array([1., 1.], dtype=float32)}}
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(bounds)
     sizes = [leaf.size if path[-1].key in DRAWN else 0 for path, leaf in leaves]
