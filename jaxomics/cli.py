@@ -44,6 +44,12 @@ COMMANDS: dict[str, Command] = {
     "train": Command(
         "train:command", "train a model on a cohort; writes a run folder", True, model=True
     ),
+    "cv": Command(
+        "cv:command", "cross-validate a model: all folds as one program", True, model=True
+    ),
+    "sweep": Command(
+        "sweep:command", "search a model's settings, in groups of trials", True, model=True
+    ),
     "embed": Command("apply:embed", "latent means of samples", True),
     "impute": Command("apply:impute", "fill what is missing, in original units", True),
     "translate": Command("apply:translate", "predict one view from others", True),
