@@ -12,7 +12,7 @@ Expected on cell_lines (mode view_out, mean r over seven views): see docs/result
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -42,6 +42,8 @@ class Options:
       modes: which of the three modes.
       seed: of folds and methods.
       mosa: False scores the comparators alone.
+      conditionals: label columns that the methods are told; None takes those of the preset,
+        nothing behind the option takes none.
     """
 
     data: Path
@@ -55,6 +57,7 @@ class Options:
     modes: tuple[str, ...] = field(default=MODES)
     seed: int = 42
     mosa: bool = True
+    conditionals: tuple[str, ...] | None = None
 
 
 def main(options: Options) -> None:
@@ -73,6 +76,9 @@ def main(options: Options) -> None:
     methods = {name: comparator(name) for name in options.comparators}
     for name in options.presets:
         settings = preset("mosa", name)
+        if options.conditionals is not None:
+            chosen = replace(settings.conditionals, columns=options.conditionals)
+            settings = replace(settings, conditionals=chosen)
         for other in options.comparators:
             if other not in ("mean", "knn"):
                 methods[f"{other} + conditionals"] = comparator(

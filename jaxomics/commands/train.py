@@ -1,29 +1,24 @@
 """`train`: fit one model to a cohort and leave a run folder."""
 
-import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
+from jaxomics.commands.choose import Model, check_names, check_ranges, choose
 from jaxomics.commands.notes import left_out, tell
-from jaxomics.commands.options import Flag, option
-from jaxomics.data.conditionals import fit_conditionals
+from jaxomics.commands.options import Flag
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, write_table
-from jaxomics.data.preprocess import PreprocessConfig
 from jaxomics.engine.fit import Recorder
-from jaxomics.engine.state import Train
-from jaxomics.errors import InputError, unknown
+from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.metrics.imputation import evaluate_imputation
 from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, join
-from jaxomics.models.registry import MODELS, entry
-from jaxomics.presets import PRESETS, Settings, preset, quick
+from jaxomics.presets import Settings, preset
 from jaxomics.report import run_report
 from jaxomics.runfolder import describe_run, finish_run, same_run, start_run
 
@@ -89,36 +84,19 @@ def train(
 
 
 def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
-    """Return `train` with the options of the model that the words name, and what to call it.
-
-    The preset that they name, and `--quick`, decide the defaults.
-    """
-    model = words[0] if words and not words[0].startswith("-") else None
-    if model is None and not {"-h", "--help"} & set(words):
-        raise InputError(f"expected a model behind `train`, found none; name one of {_models()}")
-    known = entry(model or "mosa")
-    settings = preset(known.name, option(words, "preset", "recommended"))
-    settings = quick(settings) if "--quick" in words else settings
+    """Return `train` with the options of the model that the words name, and what to call it."""
+    choice = choose(words, "train")
 
     def train_model(
-        model: Positional[Annotated[str, arg(metavar="MODEL")]],
+        model: Model,
         *,
         data: Path,
         out: Path,
-        preset: str = "recommended",
-        seed: int = 0,
-        quick: Flag = False,
-        views: tuple[str, ...] | None = None,
-        conditionals: tuple[str, ...] | None = settings.conditionals.columns,
-        label: str | None = settings.label,
+        options: Annotated[choice.options, arg(name="")],  # pyright: ignore
         resume: Flag = False,
         overwrite: Flag = False,
         csv: Flag = False,
         quiet: Flag = False,
-        config: Annotated[known.config, arg(name="")] = settings.config,  # pyright: ignore
-        hyper: Annotated[known.hyper, arg(name="")] = settings.hyper,  # pyright: ignore
-        train_: Annotated[Train, arg(name="")] = settings.train,
-        preprocess: PreprocessConfig = settings.preprocess,
     ) -> str:
         """Train a model on a cohort and write a run folder with its report.
 
@@ -126,81 +104,19 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
           model: what to train; `jaxomics models` lists them.
           data: folder with one table per view, or an .h5mu or .h5ad file.
           out: run folder to write.
-          preset: named settings, the defaults of all others: recommended, paper, ...
-          seed: everything random follows from it.
-          quick: small sizes, for a first look.
-          views: train on these views only.
-          conditionals: label columns and whole views that the model is conditioned on; None
-            takes label columns that describe a sample, nothing behind the option takes none.
-          label: class column of the contrastive term; auto takes `tissue`, None switches it off.
+          options: what to fit.
           resume: go on with an interrupted run; start where there is none.
           overwrite: replace an existing run folder.
           csv: also write tables as CSV.
           quiet: print neither progress nor notes.
-          config: sizes and form of the model.
-          hyper: rates and weights.
-          train_: how long and by which schedule.
-          preprocess: filters and scaling.
         """
-        chosen = replace(
-            settings,
-            config=config,
-            hyper=hyper,
-            train=train_,
-            preprocess=preprocess,
-            conditionals=replace(settings.conditionals, columns=conditionals),
-            label=label,
-        )
         train(
-            model, data, out, settings=chosen, seed=seed, views=views, resume=resume,
-            overwrite=overwrite, csv=csv, quiet=quiet,
+            model, data, out, settings=options.settings(), seed=options.seed,
+            views=options.views, resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
         )  # fmt: skip
         return str(out / "report.html")
 
     return train_model, "jaxomics train"
-
-
-def check_ranges(settings: Settings, seed: int) -> None:
-    """Raise if a number of the settings cannot be meant.
-
-    Numbers are finite and not negative; rates that drop something are below 1; sizes and the
-    learning rate are above 0.
-
-    Raises:
-      InputError: the first number out of range, by name.
-    """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"expected a seed from 0 to {2**32 - 1}, found {seed}; choose another")
-    for part in (settings.config, settings.hyper, settings.train, settings.preprocess):
-        assert is_dataclass(part)
-        for field in fields(part):
-            value = getattr(part, field.name)
-            several = value.values() if isinstance(value, dict) else value
-            for number in several if isinstance(several, Sequence) else [several]:
-                if isinstance(number, int | float) and not isinstance(number, bool):
-                    _check_number(field.name, number)
-
-
-def _check_number(name: str, number: float) -> None:
-    """Raise if one number is out of the range that its name tells."""
-    above = name in ("latent", "hidden", "view_latent", "learning_rate")
-    shown = f"--{name.replace('_', '-')}"
-    if not math.isfinite(number) or number < 0 or (above and number == 0):
-        least = "above 0" if above else "of 0 or more"
-        raise InputError(f"expected a {shown} {least}, found {number}; choose another value")
-    if name.endswith("dropout") and number >= 1:
-        raise InputError(f"expected a {shown} from 0 to below 1, found {number}; it is a share")
-
-
-def check_names(settings: Settings, cohort: MultiOmics) -> None:
-    """Raise if the settings name a label column or a conditional that the cohort lacks.
-
-    Raises:
-      InputError: the first such name.
-    """
-    fit_conditionals(cohort, settings.conditionals)
-    if settings.label not in (None, "auto", *cohort.labels.columns):
-        raise unknown("label column", str(settings.label), cohort.labels.columns)
 
 
 def fit_recorded(estimator: Estimator, cohort: MultiOmics, recorder: Recorder) -> None:
@@ -349,8 +265,3 @@ def _is_run(folder: Path) -> bool:
     """Tell whether a folder is recognisably a run folder."""
     path = folder / CONFIG
     return path.is_file() and '"jaxomics"' in path.read_text(encoding="utf-8", errors="replace")
-
-
-def _models() -> str:
-    """Return the models with their presets, as text."""
-    return ", ".join(f"{name} (presets {', '.join(PRESETS[name])})" for name in MODELS)
