@@ -93,6 +93,8 @@ def run_epochs(
     shape: tuple[int, int, int],
     start: Array,
     count: Array,
+    *,
+    freeze: bool = False,
 ) -> tuple[TrainState, Control, dict[str, Metrics], Array]:
     """Run `count` epochs without the host; the program is the same for every count.
 
@@ -107,6 +109,8 @@ def run_epochs(
       shape: steps per epoch, batch size, length of the metrics buffer; static.
       start: number of the first epoch.
       count: how many epochs, at most the buffer's length.
+      freeze: keep the state of inactive replicas even if nothing in `train` stops any, because
+        the host may. Static; costs memory for the state before and after an epoch.
     """
     steps, batch, length = shape
 
@@ -123,7 +127,7 @@ def run_epochs(
             metrics["valid"] = evaluate(model, new, data, standard, split, hyper, batch)
             watched = metrics["valid"][model.monitor]
         after = update_control(control, train, watched, epoch, new.params, hyper.learning_rate)
-        if train.stop_patience is not None:
+        if freeze or train.stop_patience is not None:
             new, after = jax.tree.map(
                 lambda fresh, kept: jnp.where(control.active, fresh, kept),
                 (new, after),
