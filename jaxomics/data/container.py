@@ -15,7 +15,7 @@ import pandas as pd
 from jaxomics.errors import InputError, unknown
 
 DROPPED_COLUMNS = ["view", "item", "name", "reason"]
-"""Columns of `MultiOmics.dropped`: the item is `sample`, `feature`, `view` or `label`."""
+"""Columns of `MultiOmics.dropped`: the item is `sample`, `feature`, `view`, `label` or `file`."""
 
 
 @dataclass(frozen=True)

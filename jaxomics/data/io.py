@@ -18,13 +18,16 @@ import pyarrow.parquet as pq
 
 from jaxomics.data.align import choose_views
 from jaxomics.data.atomic import whole_file
-from jaxomics.data.container import MultiOmics
+from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics
 from jaxomics.data.delimited import naming_damage, read_delimited, read_header
 from jaxomics.data.hdf import HDF_SUFFIXES, read_hdf, write_hdf
 from jaxomics.errors import InputError
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 """Endings of the tables that are read."""
+
+_FOREIGN_SUFFIXES = (".xlsx", ".xls", ".ods", ".txt", ".rds", ".rda", ".feather", ".zip", ".gz")
+"""Endings of files that may hold tables and are not read; `read_cohort` reports them."""
 
 _RESERVED = ("features_", "truth_", "measured_")
 _TEXT_COLUMNS = ("sample", "feature")
@@ -39,8 +42,8 @@ def read_cohort(
 
     In a folder, every `VIEW.parquet|csv|tsv|csv.gz|tsv.gz` is a view (rows = samples, first
     column or index = sample id, empty cell = not measured), `labels.*` is the sample table and
-    `features_VIEW.*` a feature table. `truth_*`, `measured_*`, subfolders and other files are
-    not read.
+    `features_VIEW.*` a feature table. `truth_*`, `measured_*` and subfolders are not read; files
+    that look like data and are not read stand in `dropped`.
 
     Args:
       path: the folder or file.
@@ -82,8 +85,25 @@ def read_cohort(
             for name in chosen
             if f"features_{name}" in files
         },
+        _unread(path, files),
         min_samples=min_samples,
     )
+
+
+def _unread(folder: Path, tables: Mapping[str, Path]) -> pd.DataFrame:
+    """Return what a user may have meant to be read and is not, as a report of dropped files."""
+    left_out = []
+    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+        name, suffix = _split_suffix(path)
+        owner = name.removeprefix("features_")
+        if suffix and name != owner and owner not in tables:
+            left_out.append((path.name, f"feature table of a view {owner!r} that is not there"))
+        elif not suffix and path.suffix.lower() in _FOREIGN_SUFFIXES:
+            left_out.append((path.name, f"not one of {', '.join(TABLE_SUFFIXES)}"))
+    rows = [
+        {"view": "folder", "item": "file", "name": n, "reason": reason} for n, reason in left_out
+    ]
+    return pd.DataFrame(rows, columns=DROPPED_COLUMNS, dtype=str)
 
 
 def write_cohort(cohort: MultiOmics, path: str | os.PathLike, overwrite: bool = False) -> None:

@@ -141,6 +141,20 @@ def test_reserved_names_subfolders_and_other_files_are_not_views(tmp_path):
     assert list(read_cohort(tmp_path).views) == ["rna"]
 
 
+def test_files_that_someone_may_have_meant_are_reported(tmp_path):
+    pd.DataFrame({"a": [1.0, 2.0]}, index=["s1", "s2"]).to_parquet(tmp_path / "rna.parquet")
+    table = pd.DataFrame({"length": [3]}, index=["a"])
+    table.to_csv(tmp_path / "features_rna.csv")
+    table.to_csv(tmp_path / "features_rnaseq.csv")
+    (tmp_path / "drug.xlsx").write_bytes(b"PK")
+    (tmp_path / "README.md").write_text("what this is")
+    (tmp_path / "truth_rna.csv").write_text("sample,a\ns1,1\n")
+    dropped = read_cohort(tmp_path).dropped
+    assert dropped["name"].tolist() == ["drug.xlsx", "features_rnaseq.csv"]
+    assert set(dropped["item"]) == {"file"}
+    assert "'rnaseq'" in dropped["reason"].iloc[1]
+
+
 def test_only_chosen_views_are_opened(tmp_path):
     put(tmp_path, rna__csv=RNA, drug__csv="", features_drug__csv="")
     assert list(read_cohort(tmp_path, views=["rna"]).views) == ["rna"]
