@@ -1,15 +1,62 @@
-"""Settings as frozen dataclasses, to and from JSON."""
+"""Settings as frozen dataclasses, to and from JSON, and the ranges that a search draws from."""
 
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeAlias, TypeVar
 
 from jaxomics.errors import InputError, unknown
 
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Float:
+    """Real numbers from `low` to `high`, both included; `log` draws their logarithm evenly."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that there is something to draw."""
+        _check_limits(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Int:
+    """Whole numbers from `low` to `high`, both included; `log` draws their logarithm evenly."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that there is something to draw."""
+        _check_limits(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One of some values, each as likely; a single value fixes a setting for the search."""
+
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        """Check that there is something to draw."""
+        if not self.values:
+            raise InputError("expected at least one value to choose from, found none; name some")
+
+
+Range: TypeAlias = Float | Int | Choice
+"""What one setting is drawn from."""
+
+Space: TypeAlias = Mapping[str, Range]
+"""What a search draws from: ranges by the name of a field of `Config`, `Hyper` or `Train`."""
 
 
 def to_json(settings: Any) -> Any:
@@ -54,6 +101,15 @@ def config_hash(settings: Any) -> str:
     """
     text = json.dumps(to_json(settings), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _check_limits(limits: Float | Int) -> None:
+    """Raise if a range is empty, infinite, or has no logarithm."""
+    low, high = limits.low, limits.high
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise InputError(f"expected a range LOW:HIGH of finite numbers, found {low}:{high}")
+    if limits.log and low <= 0:
+        raise InputError(f"expected a range above 0 for a logarithm, found {low}:{high}")
 
 
 def _typed(hint: Any, value: Any) -> Any:

@@ -31,6 +31,7 @@ import optax
 from flax import linen as nn
 from flax import struct
 
+from jaxomics.config import Choice, Float, Int, Space
 from jaxomics.data.batch import Batch, DataSpec, ViewSpec
 from jaxomics.losses.contrastive import columns_margin, label_margin
 from jaxomics.losses.divergence import gaussian_kl, published_kl
@@ -128,6 +129,35 @@ class Hyper(struct.PyTreeNode):
     margin_positive: float = 0.85
     margin_negative: float = 0.15
     view_weight: dict[str, float] = field(default_factory=dict)
+
+
+SPACES: dict[str, Space] = {
+    "default": {
+        "learning_rate": Float(2e-4, 5e-3, log=True),
+        "weight_decay": Float(1e-3, 0.1, log=True),
+        "dropout": Float(0.2, 0.7),
+        "view_dropout": Float(0.2, 0.7),
+        "cell_dropout": Float(0.1, 0.8),
+        "kl_weight": Float(1e-3, 0.1, log=True),
+        "latent": Choice((64, 128, 256, 512)),
+        "hidden": Choice(((128.0,), (256.0,), (512.0,))),
+    },
+    "published": {
+        "learning_rate": Float(1e-7, 5e-3, log=True),
+        "dropout": Float(0.1, 0.6),
+        "contrastive_weight": Float(0.0, 0.05),
+        "latent": Int(16, 256),
+        "hidden": Choice(((0.3,), (0.4,), (0.5,), (0.6,), (0.7,), (0.7, 0.4), (0.6, 0.3))),
+        "view_latent": Float(0.01, 0.2),
+        "batch_size": Int(32, 256),
+        "plateau_factor": Float(0.3, 0.85),
+        "schedule": Choice(("plateau",)),
+        "stop_patience": Choice((10,)),
+        "view_dropout": Choice((0.5,)),
+    },
+}
+"""What a search draws from: `default` lies around the preset `recommended`; `published` is the
+space of the published code, for the preset `paper` (the article's view latent lies outside it)."""
 
 
 class Mosa(nn.Module):

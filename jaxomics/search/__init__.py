@@ -1,0 +1,1 @@
+"""Search of settings: ranges (`space`), drawn and judged in groups (`study`)."""
