@@ -4,6 +4,9 @@ Building block for a label vector t over the batch, pairs i != j, similarity s_i
 2024): the positives max(0, m_pos - s_ij) over t_i = t_j and the negatives max(0, s_ij - m_neg)
 over t_i != t_j, each averaged over its strictly positive entries. No pair lists are built: one
 product gives S, and masks or quadratic forms give every sum and count.
+
+Pairs are those of the batch at hand. Under `pmap` that is one device's part of it, so pairs
+between devices are not seen and the terms differ from those of the whole batch.
 """
 
 import jax.numpy as jnp

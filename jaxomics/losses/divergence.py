@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from jaxomics.losses.masked import masked_mean
 from jaxomics.types import Array
 
 
@@ -29,4 +30,4 @@ def _average(per_sample: Array, weight: Array | None) -> Array:
     """Return the weighted mean over samples."""
     if weight is None:
         return jnp.mean(per_sample)
-    return jnp.sum(weight * per_sample) / jnp.maximum(jnp.sum(weight), 1.0)
+    return masked_mean(per_sample, weight)

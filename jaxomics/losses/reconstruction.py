@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from jaxomics.losses.masked import count, masked_mean
 from jaxomics.types import Array
 
 
@@ -15,9 +16,7 @@ def masked_mse(predicted: Array, target: Array, observed: Array) -> Array:
       predicted, target: [b, features], standardised.
       observed: [b, features]; bool, or weights of the cells.
     """
-    weight = observed.astype(predicted.dtype)
-    squared = jnp.sum(weight * (predicted - target) ** 2)
-    return squared / jnp.maximum(jnp.sum(weight), 1.0)
+    return masked_mean((predicted - target) ** 2, observed.astype(predicted.dtype))
 
 
 def macro_mse(
@@ -43,11 +42,8 @@ def macro_mse(
     squared = weight * (predicted - target) ** 2
     if missing_as_zero:
         target, weight = jnp.where(observed, target, 0.0), jnp.ones_like(weight)
-    errors, counts = [], []
-    for level in levels:
-        cells = weight * (target == level)
-        counts.append(jnp.sum(cells))
-        errors.append(jnp.sum(squared * cells) / jnp.maximum(counts[-1], 1.0))
-    present = jnp.stack(counts) > 0
+    cells = [weight * (target == level) for level in levels]
+    errors = [masked_mean(squared, c) for c in cells]
+    present = jnp.stack([count(c) for c in cells]) > 0
     total = jnp.sum(jnp.where(present, jnp.stack(errors), 0.0))
     return total / jnp.maximum(jnp.sum(present), 1)
