@@ -4,6 +4,7 @@ The state to resume goes through orbax, asynchronously and atomically. The model
 `.npz` of plain float arrays, so that it outlives library versions and opens without JAX.
 """
 
+import json
 import logging
 import re
 from pathlib import Path
@@ -17,6 +18,8 @@ from jaxomics.errors import InputError
 
 SMALL = 2 << 30
 """States up to this many bytes are copied, so that training goes on while they are written."""
+PLAN = "chunks.json"
+"""File that tells how the replicas of a run in chunks were divided."""
 
 
 class Checkpoints:
@@ -65,18 +68,20 @@ class Checkpoints:
     def restore(self, epoch: int, like: Any) -> Any:
         """Return the tree of an epoch, with the structure, shapes and types of `like`.
 
+        Args:
+          epoch: one that is stored.
+          like: arrays, or what `jax.eval_shape` returns in their place.
+
         Raises:
           InputError: the stored arrays are others in number or shape.
         """
         leaves, structure = jax.tree.flatten(like)
-        template = {
-            f"{i:05d}": np.zeros(_raw(leaf).shape, _raw(leaf).dtype)
-            for i, leaf in enumerate(leaves)
-        }
+        shapes = [jax.eval_shape(_raw, leaf) for leaf in leaves]
+        template = {f"{i:05d}": np.zeros(leaf.shape, leaf.dtype) for i, leaf in enumerate(shapes)}
         # Orbax would cut or pad arrays of other shapes without a word.
         stored = self._manager.item_metadata(epoch)
-        shapes = {name: tuple(array.shape) for name, array in (stored or {}).items()}
-        if shapes != {name: array.shape for name, array in template.items()}:
+        held = {name: tuple(array.shape) for name, array in (stored or {}).items()}
+        if held != {name: array.shape for name, array in template.items()}:
             raise InputError(
                 "the checkpoint does not fit these settings: resume with the settings of the "
                 "run, or start anew with --overwrite"
@@ -86,17 +91,81 @@ class Checkpoints:
         return jax.tree.unflatten(structure, fresh)
 
 
+def latest_epoch(folder: Path) -> int | None:
+    """Return the epoch of the newest complete checkpoint in a folder; None where there is none."""
+    if not folder.is_dir():
+        return None
+    with Checkpoints(folder) as checkpoints:
+        return checkpoints.latest()
+
+
+def chunk_folders(folder: Path, chunks: int) -> list[Path]:
+    """Return the folder of each chunk's checkpoints: the folder itself if there is one chunk.
+
+    >>> [path.name for path in chunk_folders(Path("checkpoints"), 2)]
+    ['chunk_000', 'chunk_001']
+    """
+    return [folder] if chunks == 1 else [folder / f"chunk_{k:03d}" for k in range(chunks)]
+
+
+def stored_size(folder: Path | None, replicas: int, *, resume: bool) -> int | None:
+    """Return the replicas per chunk of the run in a folder; None where there is none to go on.
+
+    Args:
+      folder: run folder; None = there is none.
+      replicas: number of replicas that are to be trained.
+      resume: go on with the run in the folder.
+
+    Raises:
+      InputError: the folder holds a run and resuming was not asked for, or a run of another
+        number of replicas.
+    """
+    if folder is None or not (folder / "checkpoints").is_dir():
+        return None
+    held, plan = folder / "checkpoints", folder / "checkpoints" / PLAN
+    parts = sorted(held.glob("chunk_*")) if plan.exists() else [held]
+    epochs = [epoch for epoch in map(latest_epoch, parts) if epoch is not None]
+    if epochs and not resume:
+        raise InputError(
+            f"{folder} holds a run of {max(epochs)} epochs: resume it, empty the folder with "
+            "--overwrite, or choose another"
+        )
+    if not resume or not plan.exists():
+        return replicas if epochs else None
+    stored = json.loads(plan.read_text(encoding="utf-8"))
+    if stored["replicas"] != replicas:
+        raise InputError(
+            f"{folder} holds a run of {stored['replicas']} replicas, not of {replicas}: resume "
+            "with the settings of the run, or start anew with --overwrite"
+        )
+    return stored["size"]
+
+
+def store_size(folder: Path, replicas: int, size: int) -> None:
+    """Note how the replicas of a run are divided, if they are."""
+    plan = folder / "checkpoints" / PLAN
+    plan.unlink(missing_ok=True)
+    if size < replicas:
+        plan.parent.mkdir(parents=True, exist_ok=True)
+        temporary = plan.with_name(PLAN + ".tmp")
+        temporary.write_text(json.dumps({"replicas": replicas, "size": size}), encoding="utf-8")
+        temporary.replace(plan)
+
+
+def _is_key(leaf: Any) -> bool:
+    """Is this an array of PRNG keys?"""
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def _raw(leaf: Any) -> Any:
     """Return a leaf as numbers: PRNG keys as their words."""
-    is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
 def _cooked(value: Any, like: Any) -> Any:
     """Return stored numbers as what `like` is."""
-    is_key = isinstance(like, jax.Array) and jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
     array = jnp.array(value)
-    return jax.random.wrap_key_data(array) if is_key else array
+    return jax.random.wrap_key_data(array) if _is_key(like) else array
 
 
 def save_model(path: Path, tree: Any) -> None:

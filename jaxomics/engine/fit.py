@@ -1,49 +1,46 @@
-"""The only host loop: compile once, run some epochs per call, log, save, stop."""
+"""Train one replica; and the pure functions that every run is made of."""
 
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxomics.data.batch import Data, Standard, gather
-from jaxomics.engine.checkpoint import Checkpoints
+from jaxomics.engine.checkpoint import stored_size
 from jaxomics.engine.control import start_control
+from jaxomics.engine.drive import BUFFER, Carry, Chunk, Driver, Recorder, finished
 from jaxomics.engine.epoch import run_epochs
 from jaxomics.engine.game import first_state, make_step
-from jaxomics.engine.log import Progress, rewind_lines, write_lines
 from jaxomics.engine.state import Control, FitResult, Split, Train, TrainState
-from jaxomics.errors import InputError, NonFiniteError
+from jaxomics.errors import InputError
 from jaxomics.models.base import Hyper, Model, Variables
-from jaxomics.types import Key
-
-BUFFER = 64
-"""Most epochs per call: the length of the metrics buffer on the device."""
-CALL_SECONDS = 2.0
-"""Aim for calls of this length, so that logs, checkpoints and Ctrl-C are prompt."""
+from jaxomics.types import Array, Key
 
 
-class Recorder(NamedTuple):
-    """Where a run leaves its traces.
+class Settings(NamedTuple):
+    """What the training program reads beside its carries; fields as for `fit`."""
+
+    data: Data
+    standard: Standard
+    split: Split
+    hyper: Hyper
+
+
+class Programs(NamedTuple):
+    """The functions of a run.
 
     Attributes:
-      folder: run folder for metrics.jsonl and checkpoints; None keeps nothing.
-      resume: continue from the newest checkpoint, if there is one.
-      quiet: no progress line.
-      label: name shown on the progress line.
+      draw: (data, standard, split, hyper, key) -> variables.
+      fresh: (variables, hyper, key) -> (state, control).
+      epochs: (state, control, data, standard, split, hyper, first, count) -> what `run_epochs`
+        returns.
     """
 
-    folder: Path | None = None
-    resume: bool = False
-    quiet: bool = True
-    label: str = "train"
+    draw: Callable[..., Variables]
+    fresh: Callable[..., Carry]
+    epochs: Any
 
 
 def fit(
@@ -73,11 +70,18 @@ def fit(
 
     Raises:
       NonFiniteError: a loss became infinite or NaN.
+      InputError: the recorder's folder holds a run that is not to be resumed, or another run.
     """
-    prepared = prepare(model, data, standard, split, hyper, train, key=key, start=start)
-    program, state, control, settings, _ = prepared
-    del prepared
-    return drive(program, state, control, settings, train, recorder or Recorder())
+    recorder = recorder or Recorder()
+    stored_size(recorder.folder, 1, resume=recorder.resume)
+    programs = jitted(make_programs(model, train, epoch_shape(train, int(split.train_size))))
+    settings = Settings(data, standard, jax.tree.map(jnp.asarray, split), floats(hyper))
+    first = partial(begin, programs, settings, key)
+    if start is not None:
+        first = partial(_go_on, start, train)
+    chunk = Chunk(range(1), first, lambda: settings)
+    with Driver(programs.epochs, train, recorder, [chunk]) as driver:
+        return finished(driver.run(0), train, driver.seconds)
 
 
 class Prepared(NamedTuple):
@@ -93,7 +97,7 @@ class Prepared(NamedTuple):
     program: Any
     state: TrainState
     control: Control
-    settings: tuple
+    settings: Settings
     shape: tuple[int, int, int]
 
 
@@ -106,125 +110,87 @@ def prepare(
     train: Train,
     *,
     key: Key,
-    start: TrainState | None = None,
 ) -> Prepared:
-    """Return fresh carries and the program that trains them; arguments as for `fit`.
+    """Return fresh carries and the program that trains them; arguments as for `fit`."""
+    shape = epoch_shape(train, int(split.train_size))
+    programs = jitted(make_programs(model, train, shape))
+    settings = Settings(data, standard, jax.tree.map(jnp.asarray, split), floats(hyper))
+    return Prepared(programs.epochs, *begin(programs, settings, key), settings, shape)
+
+
+def make_programs(
+    model: Model, train: Train, shape: tuple[int, int, int], *, freeze: bool = False
+) -> Programs:
+    """Return the functions of one replica's run, neither mapped nor jitted.
 
     Parameters are drawn before the optimiser's moments exist, since drawing takes up to twice
-    their memory besides.
-    """
-    shape = epoch_shape(train, int(split.train_size))
-    hyper = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), hyper)
-    split = jax.tree.map(jnp.asarray, split)
-    step = make_step(model)
-
-    def draw(data: Data, standard: Standard, rows: jax.Array, key: Key) -> Variables:
-        return model.init(key, gather(data, standard, rows[:2], jnp.ones(2)))
-
-    def epochs(state, control, data, standard, split, hyper, first, count):
-        return run_epochs(
-            model, step, state, control, data, standard, split, hyper, train, shape, first, count
-        )
-
-    if start is None:
-        init_key, run_key = jax.random.split(key)
-        variables = jax.jit(draw)(data, standard, split.train, init_key)
-        fresh = jax.jit(partial(first_state, model), donate_argnums=0)
-        state: TrainState = fresh(variables, hyper, run_key)
-    else:
-        state = jax.jit(partial(jax.tree.map, jnp.copy))(start)
-    program = jax.jit(epochs, donate_argnums=(0, 1))
-    control = jax.jit(partial(start_control, train=train))(state.params)
-    return Prepared(program, state, control, (data, standard, split, hyper), shape)
-
-
-def drive(
-    program: Callable,
-    state: Any,
-    control: Any,
-    settings: tuple,
-    train: Train,
-    recorder: Recorder,
-) -> FitResult:
-    """Run a jitted block of epochs until the end; the carry may have a leading replica axis.
+    their memory besides; hence two functions.
 
     Args:
-      program: jitted (state, control, *settings, first, count) -> what `run_epochs` returns.
-      state, control: carries; their memory is reused.
-      settings: what the program reads.
+      model: what to train.
       train: static settings.
-      recorder: run folder, progress and resuming.
+      shape: what `epoch_shape` returns.
+      freeze: keep the state of replicas that the host has stopped.
     """
-    done, history = 0, []
-    clock = {"compile": 0.0, "run": 0.0, "pause": 0.0}
-    checkpoints = Checkpoints(recorder.folder / "checkpoints") if recorder.folder else None
-    if checkpoints:
-        done, state, control, history = _resume(checkpoints, recorder, state, control)
-    zero = jnp.zeros((), jnp.int32)
-    begun = time.perf_counter()
-    compiled = program.lower(state, control, *settings, zero, zero).compile()
-    clock["compile"] = time.perf_counter() - begun
-    progress = Progress(recorder.label, train.epochs, quiet=recorder.quiet)
-    count, saved = 1, time.monotonic()
-    with interruptible() as interrupted:
-        while done < train.epochs and bool(np.any(control.active)):
-            count = min(count, train.epochs - done, BUFFER)
-            begun = time.perf_counter()
-            state, control, metrics, active = compiled(
-                state,
-                control,
-                *settings,
-                jnp.asarray(done, jnp.int32),
-                jnp.asarray(count, jnp.int32),
-            )
-            metrics, active = jax.device_get((metrics, active))
-            spent = time.perf_counter() - begun
-            clock["run"] += spent
-            rows = _rows(metrics, active, done, count)
-            done += count
-            history += rows
-            if recorder.folder:
-                write_lines(recorder.folder / "metrics.jsonl", rows)
-            _check_finite(rows)
-            progress.update(done, _headline(rows))
-            stop = bool(interrupted)
-            if checkpoints and (stop or time.monotonic() - saved > train.checkpoint_seconds):
-                begun = time.perf_counter()
-                checkpoints.save(done, (state, control), wait=stop)
-                clock["pause"] += time.perf_counter() - begun
-                saved = time.monotonic()
-            if stop:
-                raise KeyboardInterrupt(f"stopped after epoch {done} of {train.epochs}")
-            count = int(np.clip(CALL_SECONDS * count / max(spent, 1e-3), 1, BUFFER))
-    progress.close()
-    if checkpoints:
-        with checkpoints:
-            checkpoints.save(done, (state, control), wait=True)
-    params = control.best_params if train.restore_best else state.params
-    return FitResult(params, state.collections, state, control, history, clock)
+    step = make_step(model)
+
+    def draw(data: Data, standard: Standard, split: Split, hyper: Hyper, key: Key) -> Variables:
+        example = gather(data, standard, jnp.asarray(split.train)[:2], jnp.ones(2))
+        return model.init(jax.random.split(key)[0], example)
+
+    def fresh(variables: Variables, hyper: Hyper, key: Key) -> Carry:
+        state = first_state(model, variables, hyper, jax.random.split(key)[1])
+        return state, start_control(state.params, train)
+
+    def epochs(
+        state: TrainState,
+        control: Control,
+        data: Data,
+        standard: Standard,
+        split: Split,
+        hyper: Hyper,
+        first: Array,
+        count: Array,
+    ) -> tuple:
+        return run_epochs(
+            model, step, state, control, data, standard, split, hyper, train, shape, first, count,
+            freeze=freeze,
+        )  # fmt: skip
+
+    return Programs(draw, fresh, epochs)
 
 
-@contextmanager
-def interruptible() -> Iterator[list[bool]]:
-    """Turn the first Ctrl-C into a non-empty list, so that a loop can save and stop.
+def jitted(programs: Programs) -> Programs:
+    """Return compiled functions; carries and drawn variables give their memory to the result."""
+    return Programs(
+        jax.jit(programs.draw),
+        jax.jit(programs.fresh, donate_argnums=0),
+        jax.jit(programs.epochs, donate_argnums=(0, 1)),
+    )
 
-    A second Ctrl-C acts at once. Outside the main thread signals are left alone.
+
+def begin(programs: Programs, settings: Settings, key: Key) -> Carry:
+    """Return the carries before the first epoch.
+
+    Args:
+      programs: jitted; mapped over replicas if settings and key have a replica axis.
+      settings: data and settings of the run.
+      key: the only source of randomness.
     """
-    seen: list[bool] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield seen
-        return
-    before = signal.getsignal(signal.SIGINT)
+    variables = programs.draw(*settings, key)
+    return programs.fresh(variables, settings.hyper, key)
 
-    def note(*_: object) -> None:
-        seen.append(True)
-        signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _go_on(start: TrainState, train: Train) -> Carry:
+    """Return the carries of a stage that goes on from a copy of a state."""
+    copy = jax.jit(partial(jax.tree.map, jnp.copy))
+    control = jax.jit(partial(start_control, train=train))
+    return copy(start), control(start.params)
+
+
+def floats(hyper: Hyper) -> Hyper:
+    """Return hyper-parameters as float32 arrays."""
+    return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), hyper)
 
 
 def epoch_shape(train: Train, size: int) -> tuple[int, int, int]:
@@ -233,67 +199,3 @@ def epoch_shape(train: Train, size: int) -> tuple[int, int, int]:
         raise InputError(f"expected at least 2 training samples, found {size}; add samples")
     batch = min(train.batch_size, size)
     return size // batch, batch, min(BUFFER, train.epochs)
-
-
-def _resume(
-    checkpoints: Checkpoints, recorder: Recorder, state: Any, control: Any
-) -> tuple[int, Any, Any, list[dict[str, Any]]]:
-    """Return epochs done, carries and history of the newest checkpoint, or the fresh ones.
-
-    Raises:
-      InputError: the folder holds another run's checkpoints, and resuming was not asked for.
-    """
-    assert recorder.folder is not None
-    epoch = checkpoints.latest()
-    if epoch is not None and not recorder.resume:
-        raise InputError(
-            f"{recorder.folder} holds a run of {epoch} epochs: resume it, empty the folder with "
-            "--overwrite, or choose another"
-        )
-    rows = rewind_lines(recorder.folder / "metrics.jsonl", epoch or 0)
-    if epoch is None:
-        return 0, state, control, []
-    state, control = checkpoints.restore(epoch, (state, control))
-    return epoch, state, control, rows
-
-
-def _rows(
-    metrics: dict[str, dict[str, np.ndarray]], active: np.ndarray, done: int, count: int
-) -> list[dict[str, Any]]:
-    """Return one flat row per epoch, replica that was active in it, and split.
-
-    Epochs count from 1; arrays are [buffer] or [replica, buffer].
-    """
-    named = {
-        split: {name: np.atleast_2d(value) for name, value in arrays.items()}
-        for split, arrays in metrics.items()
-    }
-    return [
-        {"epoch": done + epoch + 1, "replica": replica, "split": split}
-        | {name: float(value[replica, epoch]) for name, value in arrays.items()}
-        for epoch in range(count)
-        for split, arrays in named.items()
-        for replica in np.flatnonzero(np.atleast_2d(active)[:, epoch]).tolist()
-    ]
-
-
-def _check_finite(rows: list[dict[str, Any]]) -> None:
-    """Raise at the first metric that is not finite."""
-    for row in rows:
-        for name, value in row.items():
-            if isinstance(value, float) and not np.isfinite(value):
-                raise NonFiniteError(
-                    f"expected finite training, found {name} = {value} in replica "
-                    f"{row['replica']} at epoch {row['epoch']} ({row['split']}); lower the "
-                    "learning rate, or look for extreme values with `jaxomics inspect`"
-                )
-
-
-def _headline(rows: list[dict[str, Any]]) -> str:
-    """Return the losses of the last epoch for the progress line, averaged over replicas."""
-    losses: dict[str, list[float]] = {}
-    for row in rows:
-        if row["epoch"] == rows[-1]["epoch"]:
-            name = next(name for name in row if name.endswith("loss"))
-            losses.setdefault(row["split"], []).append(row[name])
-    return ", ".join(f"{split} loss {np.mean(found):.4f}" for split, found in losses.items())

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -77,9 +77,20 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def rewind_lines(path: Path, epochs: int) -> list[dict[str, Any]]:
-    """Drop what was logged after the first `epochs` epochs; return the rows that stay."""
-    rows = [row for row in read_lines(path) if row["epoch"] <= epochs]
+def rewind_lines(path: Path, epochs: int | Sequence[int]) -> list[dict[str, Any]]:
+    """Drop what was logged after the first `epochs` epochs; return the rows that stay.
+
+    Args:
+      path: file of rows; `epoch` counts from 1.
+      epochs: one number for all rows, or one per replica; rows of further replicas are dropped.
+    """
+
+    def known(row: dict[str, Any]) -> bool:
+        if isinstance(epochs, int):
+            return row["epoch"] <= epochs
+        return row["replica"] < len(epochs) and row["epoch"] <= epochs[row["replica"]]
+
+    rows = [row for row in read_lines(path) if known(row)]
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     temporary.replace(path)

@@ -1,18 +1,37 @@
 """Replicas: folds, seeds and hyper-parameters as one array axis of one compiled program."""
 
-from typing import TypeVar
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxomics.data.batch import Data, Standard, gather
-from jaxomics.engine.control import start_control
-from jaxomics.engine.epoch import run_epochs
-from jaxomics.engine.fit import Recorder, drive, epoch_shape
-from jaxomics.engine.game import make_step, start_state
+from jaxomics.data.batch import Data, Standard
+from jaxomics.engine.capacity import (
+    carries,
+    even_size,
+    free_bytes,
+    program_bytes,
+    replicas_at_once,
+    tree_bytes,
+)
+from jaxomics.engine.checkpoint import SMALL, store_size, stored_size
+from jaxomics.engine.drive import Chunk, Driver, Halt, Recorder, Trained, finished
+from jaxomics.engine.fit import (
+    Programs,
+    Settings,
+    begin,
+    epoch_shape,
+    floats,
+    jitted,
+    make_programs,
+)
 from jaxomics.engine.state import FitResult, Split, Train
+from jaxomics.errors import InputError
 from jaxomics.models.base import Hyper, Model
-from jaxomics.types import Key
+from jaxomics.types import Array, Key
 
 T = TypeVar("T")
 
@@ -27,46 +46,60 @@ def fit_many(
     *,
     keys: Key,
     recorder: Recorder | None = None,
+    max_replicas: int | None = None,
+    halt: Halt | None = None,
+    block: int | None = None,
 ) -> FitResult:
-    """Train all replicas at once; the data are held once and shared.
+    """Train all replicas at once, or in chunks; the data are held once and shared.
+
+    Chunks have equal sizes, the last one padded, so one program trains them all. Every replica
+    takes as many steps per epoch as the smallest one allows, in chunks or not, so results do not
+    depend on the division but for the rounding of programs that are compiled for other numbers
+    of replicas.
 
     Args:
       model: what to train.
-      data: the cohort on the device.
+      data: the cohort on the device; its conditionals may be [replicas, n, c], since they are
+        scaled on each fold's training rows.
       standards: scaling with a leading replica axis, fitted on each fold's training rows.
       splits: rows with a leading replica axis, padded to equal length (`stack`).
       hypers: traced settings with a leading replica axis.
       train: static settings.
       keys: [replicas] PRNG keys.
       recorder: run folder, progress and resuming.
+      max_replicas: most replicas at a time; by default what fits into memory (`capacity`), or as
+        many as the run that is resumed had.
+      halt: told the new rows of metrics.jsonl after each call, returns the replicas to stop:
+        those keep their state from then on. A replica that it stops may be not finite.
+      block: epochs per call, hence between two questions to `halt`; by default as many as take
+        some seconds, which differs from run to run.
 
     Returns:
       The result, every array with a leading replica axis.
+
+    Raises:
+      InputError: arrays of different numbers of replicas, or a folder with another run.
+      NonFiniteError: a metric became infinite or NaN; names it, the replica and the epoch.
     """
-    smallest = int(jnp.min(jnp.asarray(splits.train_size)))
-    shape = epoch_shape(train, smallest)
-    step = make_step(model)
-
-    def begin(data: Data, standard: Standard, rows: jax.Array, hyper: Hyper, key: Key):
-        example = gather(data, standard, rows[:2], jnp.ones(2))
-        state = start_state(model, example, hyper, key)
-        return state, start_control(state.params, train)
-
-    def epochs(state, control, data, standard, split, hyper, first, count):
-        return run_epochs(
-            model, step, state, control, data, standard, split, hyper, train, shape, first, count
-        )
-
-    hypers = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), hypers)
-    splits = jax.tree.map(jnp.asarray, splits)
-    state, control = jax.jit(jax.vmap(begin, in_axes=(None, 0, 0, 0, 0)))(
-        data, standards, splits.train, hypers, keys
-    )
-    mapped = jax.vmap(epochs, in_axes=(0, 0, None, 0, 0, 0, None, None))
-    program = jax.jit(mapped, donate_argnums=(0, 1))
-    return drive(
-        program, state, control, (data, standards, splits, hypers), train, recorder or Recorder()
-    )
+    recorder = recorder or Recorder()
+    settings = Settings(data, standards, jax.tree.map(jnp.asarray, splits), floats(hypers))
+    replicas = _count(settings, keys)
+    shape = epoch_shape(train, int(jnp.min(settings.split.train_size)))
+    one = make_programs(model, train, shape, freeze=halt is not None)
+    programs = jitted(_mapped(one, _axes(settings)))
+    size = _size(programs, settings, keys, recorder, max_replicas)
+    chunks = [
+        _chunk(programs, settings, keys, range(first, min(first + size, replicas)), size)
+        for first in range(0, replicas, size)
+    ]
+    driver = Driver(programs.epochs, train, recorder, chunks, halt=halt, block=block)
+    with driver:
+        if len(chunks) == 1:
+            return finished(driver.run(0), train, driver.seconds)
+        parts = [
+            _to_host(driver.run(i), train, len(chunk.replicas)) for i, chunk in enumerate(chunks)
+        ]
+    return _joined(parts, driver.seconds)
 
 
 def repeat(tree: T, replicas: int) -> T:
@@ -76,6 +109,137 @@ def repeat(tree: T, replicas: int) -> T:
     )
 
 
-def stack(trees: list[T]) -> T:
+def stack(trees: Sequence[T]) -> T:
     """Return trees of equal shapes stacked along a new leading replica axis."""
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)
+
+
+def _axes(settings: Settings) -> tuple:
+    """Return which axis of data, scaling, split and hypers counts replicas."""
+    own = 0 if settings.data.conditionals.ndim == 3 else None
+    shared: Any = Data(x=None, observed=None, conditionals=own, labels=None)  # pyright: ignore
+    return shared, 0, 0, 0
+
+
+def _mapped(programs: Programs, axes: tuple) -> Programs:
+    """Return the functions of one replica as functions of many."""
+    return Programs(
+        jax.vmap(programs.draw, in_axes=(*axes, 0)),
+        jax.vmap(programs.fresh),
+        jax.vmap(programs.epochs, in_axes=(0, 0, *axes, None, None)),
+    )
+
+
+def _count(settings: Settings, keys: Key) -> int:
+    """Return the number of replicas.
+
+    Raises:
+      InputError: something is there for another number of replicas than there are keys.
+    """
+    parts: dict[str, Any] = {
+        "standards": settings.standard,
+        "splits": settings.split,
+        "hypers": settings.hyper,
+    }
+    if settings.data.conditionals.ndim == 3:
+        parts["conditionals"] = settings.data.conditionals
+    for name, part in parts.items():
+        found = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(part)}
+        if found - {keys.shape[:1]}:
+            raise InputError(
+                f"expected {name} with a leading axis of {len(keys)} replicas, one per key, found "
+                f"lengths {sorted(length[0] if length else 0 for length in found)}"
+            )
+    return len(keys)
+
+
+def _select(settings: Settings, keys: Key, replicas: Array | np.ndarray) -> tuple[Settings, Key]:
+    """Return the settings and keys of some replicas."""
+    data, *own = settings
+    if data.conditionals.ndim == 3:
+        data = data.replace(conditionals=data.conditionals[replicas])
+    mine, keys = jax.tree.map(lambda leaf: jnp.asarray(leaf)[replicas], (own, keys))
+    return Settings(data, *mine), keys
+
+
+def _chunk(programs: Programs, settings: Settings, keys: Key, replicas: range, size: int) -> Chunk:
+    """Return a chunk of `size` places, the last replica repeated where there are too few."""
+    places = np.minimum(np.arange(replicas.start, replicas.start + size), replicas.stop - 1)
+    if size == len(keys):
+        return Chunk(replicas, partial(begin, programs, settings, keys), lambda: settings)
+    return Chunk(
+        replicas,
+        lambda: begin(programs, *_select(settings, keys, places)),
+        lambda: _select(settings, keys, places)[0],
+    )
+
+
+def _size(
+    programs: Programs,
+    settings: Settings,
+    keys: Key,
+    recorder: Recorder,
+    max_replicas: int | None,
+) -> int:
+    """Return the replicas per chunk, and note it in the run folder.
+
+    Raises:
+      InputError: `max_replicas` is no number of replicas, or not that of the run to resume.
+    """
+    if max_replicas is not None and max_replicas < 1:
+        raise InputError(f"expected max_replicas of at least 1, found {max_replicas}")
+    replicas = len(keys)
+    stored = stored_size(recorder.folder, replicas, resume=recorder.resume)
+    if max_replicas is not None:
+        size = even_size(replicas, max_replicas)
+        if stored not in (None, size):
+            raise InputError(
+                f"{recorder.folder} holds a run of {stored} replicas at a time, not {size}: "
+                "leave out max_replicas, or start anew with --overwrite"
+            )
+    else:
+        size = stored or even_size(replicas, _capacity(programs, settings, keys, recorder))
+    if recorder.folder and stored is None:
+        store_size(recorder.folder, replicas, size)
+    return size
+
+
+def _capacity(programs: Programs, settings: Settings, keys: Key, recorder: Recorder) -> int:
+    """Return how many replicas fit into the memory of the device."""
+    devices = jax.devices()[:1]
+    free = free_bytes(devices)
+
+    def shapes(width: int) -> tuple[Settings, Key]:
+        return jax.eval_shape(partial(_select, replicas=np.arange(width)), settings, keys)
+
+    state, control = carries(programs, *shapes(1))
+    carry, kept = tree_bytes((state, control)), 0
+    if devices[0].platform == "cpu" and free is not None:
+        kept = tree_bytes((state.params, state.collections))
+        # A checkpoint is written from a copy while training goes on.
+        free -= min(carry * len(keys), SMALL) if recorder.folder else 0
+    return replicas_at_once(
+        lambda width: program_bytes(programs, *shapes(width)),
+        len(keys),
+        free,
+        least=carry,
+        kept=kept,
+    )
+
+
+def _to_host(trained: Trained, train: Train, replicas: int) -> FitResult:
+    """Return a chunk's result on the host, without padding and without its state."""
+    result = finished(trained, train, {})
+    control = result.control.replace(best_params=())
+    kept = jax.tree.map(
+        lambda leaf: np.array(leaf[:replicas]), (result.params, result.collections, control)
+    )
+    return FitResult(kept[0], kept[1], None, kept[2], result.history, {})
+
+
+def _joined(parts: list[FitResult], seconds: dict[str, float]) -> FitResult:
+    """Return the results of chunks as one."""
+    trees = [(part.params, part.collections, part.control) for part in parts]
+    params, collections, control = jax.tree.map(lambda *leaves: np.concatenate(leaves), *trees)
+    rows = [row for part in parts for row in part.history]
+    return FitResult(params, collections, None, control, rows, seconds)

@@ -122,17 +122,19 @@ class FitResult:
     """A finished run.
 
     Attributes:
-      params: trained parameters, with a leading replica axis if the run had one.
+      params: trained parameters, with a leading replica axis if the run had one; on the host
+        if it was trained in chunks.
       collections: likewise.
-      state: final training state, from which a further stage can start.
-      control: final control state.
+      state: final training state, from which a further stage can start; None after a run in
+        chunks, since all states at once are what memory had no room for.
+      control: final control state; without `best_params` after a run in chunks.
       history: per replica, one dict per epoch and split, as in metrics.jsonl.
       seconds: compile, run and pause time.
     """
 
     params: Params
     collections: Collections
-    state: TrainState
+    state: TrainState | None
     control: Control
     history: list[dict[str, Any]]
     seconds: dict[str, float]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxomics.data.batch import DataSpec, Standard, ViewSpec, make_data
-from jaxomics.engine import fit as module
+from jaxomics.engine import drive as module
 from jaxomics.engine.checkpoint import save_model
 from jaxomics.engine.fit import Recorder, fit
 from jaxomics.engine.state import Split, Train

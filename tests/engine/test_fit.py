@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxomics.engine import fit as module
+from jaxomics.engine import drive as module
 from jaxomics.engine.fit import Recorder, epoch_shape, fit
 from jaxomics.engine.log import read_lines
 from jaxomics.engine.state import FitResult, Train
