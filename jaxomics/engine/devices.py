@@ -1,9 +1,244 @@
-"""The only place that knows devices, their memory and the compilation cache."""
+"""The only place that knows devices: layouts, placement, backends, the compilation cache.
+
+Devices form a mesh with two axes. Replicas are spread over the axis `replica` and have nothing to
+tell each other; what devices are left then splits each batch over the axis `data`.
+
+Two backends compile the same functions. Under `jit`, the default, a function sees whole arrays,
+the layout says where their parts lie, and the compiler puts in what devices have to exchange: one
+batch, one draw of noise, one batch norm, as on a single device. Under `pmap`, the elder of the
+two, the function sees its own part of the batch and exchanges by itself: `make_step(axis_name=)`
+averages gradients and metrics, and losses count over all parts (`losses.masked`). Every device
+then draws noise of its own, and a loss that compares samples sees the pairs of its part only. As
+`jax.pmap` is by now a `shard_map` under `jit`, nothing here would gain by calling `shard_map`.
+
+On a single device none of this happens: programs are those of plain `jax.jit`.
+"""
 
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxomics.errors import InputError
+from jaxomics.types import Array
+
+T = TypeVar("T")
+Device: TypeAlias = Any
+"""A `jax.Device`."""
+Backend = Literal["jit", "pmap"]
+REPLICA, DATA = "replica", "data"
+"""Axes of the mesh."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which devices hold which replicas, and which rows of a batch.
+
+    Attributes:
+      mesh: [replica, data] devices.
+      backend: what compiles the training program.
+    """
+
+    mesh: Mesh
+    backend: Backend = "jit"
+
+    @property
+    def single(self) -> bool:
+        """Is this the device that JAX takes by itself? Then nothing is placed anywhere."""
+        return self.mesh.size == 1 and self.mesh.devices.flat[0] == jax.local_devices()[0]
+
+    @property
+    def axis_name(self) -> str | None:
+        """Name of the axis that a step averages over; None where the compiler does that."""
+        return DATA if self.backend == "pmap" and not self.single else None
+
+    @property
+    def whole(self) -> NamedSharding:
+        """Everything on every device."""
+        return NamedSharding(self.mesh, PartitionSpec())
+
+    @property
+    def replicas(self) -> NamedSharding:
+        """The leading axis over the replica axis; everything everywhere where that has length 1.
+
+        So it also places what has no replica axis, the carry of a single replica.
+        """
+        spread = self.mesh.shape[REPLICA] > 1
+        return NamedSharding(self.mesh, PartitionSpec(REPLICA) if spread else PartitionSpec())
+
+    def places(self, replicas: int) -> int:
+        """Return the least number of at least `replicas` that the replica axis divides."""
+        axis = self.mesh.shape[REPLICA]
+        return -(-replicas // axis) * axis
+
+    def share(self, tree: T) -> T:
+        """Return arrays that every device holds whole: data."""
+        return tree if self.single else _put(tree, self.whole)
+
+    def spread(self, tree: T) -> T:
+        """Return arrays whose leading axis is spread over the replica axis: states, settings."""
+        return tree if self.single else _put(tree, self.replicas)
+
+    def home(self, tree: T) -> T:
+        """Return arrays on the host, whole, in every process; on a single device, as they are."""
+        return tree if self.single else jax.tree.map(_fetch, tree)
+
+    def number(self, value: int) -> np.ndarray | np.int32:
+        """Return an integer as the program takes it; `pmap` wants one per device."""
+        return np.full(self.mesh.size, value, np.int32) if self.axis_name else np.int32(value)
+
+    def rows(self, rows: Array) -> Array:
+        """Return those of a batch's rows [b] that the function being traced works on."""
+        if self.axis_name is None:
+            return rows
+        part = len(rows) // self.mesh.shape[DATA]
+        return jax.lax.dynamic_slice_in_dim(rows, jax.lax.axis_index(DATA) * part, part)
+
+    def split(self, batch: T) -> T:
+        """Return a batch, pytree of [b, ...] arrays, with its rows split over the data axis."""
+        if self.single or self.axis_name or self.mesh.shape[DATA] == 1:
+            return batch
+        return jax.lax.with_sharding_constraint(
+            batch, NamedSharding(self.mesh, PartitionSpec(DATA))
+        )
+
+    def vmap(self, function: Callable[..., Any], in_axes: Any = 0) -> Callable[..., Any]:
+        """Return `jax.vmap` over replicas, which tells constraints inside where replicas lie."""
+        axis = None if self.single or self.axis_name else REPLICA
+        return jax.vmap(function, in_axes=in_axes, spmd_axis_name=axis)
+
+    def jit(self, function: Callable[..., Any], *donated: int) -> Any:
+        """Return a compiled function of placed arrays whose results lie like replicas."""
+        if self.single:
+            return jax.jit(function, donate_argnums=donated)
+        return jax.jit(function, donate_argnums=donated, out_shardings=self.replicas)
+
+    def program(self, epochs: Callable[..., Any]) -> Any:
+        """Return the compiled training program.
+
+        Args:
+          epochs: (state, control, data, standard, split, hyper, first, count) -> state, control,
+            metrics, activity; the carries' memory is reused. The last two arguments are what
+            `number` returns, and the last two results come back whole.
+        """
+        if self.single:
+            return jax.jit(epochs, donate_argnums=(0, 1))
+        if self.axis_name:
+            return jax.pmap(
+                epochs,
+                self.axis_name,
+                in_axes=(None,) * 6 + (0, 0),
+                out_axes=None,  # pyright: ignore[reportArgumentType]
+                devices=self.mesh.devices.ravel().tolist(),
+                donate_argnums=(0, 1),
+            )
+        out = (self.replicas, self.replicas, self.whole, self.whole)
+        return jax.jit(epochs, donate_argnums=(0, 1), out_shardings=out)
+
+
+def make_layout(
+    replicas: int,
+    devices: Sequence[Device] | None = None,
+    *,
+    batch: int | None = None,
+    backend: Backend = "jit",
+) -> Layout:
+    """Return the layout of a run.
+
+    As few replicas as possible come to lie on a device, on as few devices as that takes; every
+    device holds equally many, so carries may need padding (`Layout.places`). Then as many
+    devices as there are, and as divide the batch, split it. `pmap` splits the batch only.
+
+    Args:
+      replicas: how many are trained at the same time.
+      devices: those to use; see `default_devices`.
+      batch: rows per step; None = do not split batches.
+      backend: what compiles the training program.
+
+    Raises:
+      InputError: several processes cannot take equal parts, or cannot use `pmap`.
+
+    >>> make_layout(3, jax.devices()[:1]).mesh.shape
+    OrderedDict({'replica': 1, 'data': 1})
+    """
+    devices = default_devices() if devices is None else list(devices)
+    processes = len({device.process_index for device in devices})
+    if backend == "pmap" and processes > 1:
+        raise InputError(f"expected one process under pmap, found {processes}; choose jit")
+    most = 1 if backend == "pmap" else len(devices)
+    shapes = [
+        (r, d)
+        for r in range(1, most + 1)
+        for d in range(1, len(devices) // r + 1)
+        if (batch or 1) % d == 0 and r * d % processes == 0
+    ]
+    if not shapes:
+        raise InputError(
+            f"expected a batch or replicas that {processes} processes can share evenly, found "
+            f"{replicas} replicas and batches of {batch}; choose a --batch-size that is a multiple "
+            f"of {processes}, or fewer processes"
+        )
+    replica, data = min(shapes, key=lambda shape: (-(-replicas // shape[0]), -shape[1], shape[0]))
+    chosen = np.array(_evenly(devices, replica * data // processes)).reshape(replica, data)
+    return Layout(Mesh(chosen, (REPLICA, DATA), axis_types=(AxisType.Auto,) * 2), backend)
+
+
+def default_devices() -> list[Device]:
+    """Return the devices that a run uses if it is not told: all, of all processes.
+
+    One process takes one CPU device only: it works on all cores anyway, and those beside it,
+    which `--xla_force_host_platform_device_count` makes, would share them.
+    """
+    devices = jax.devices()
+    alone = devices[0].platform == "cpu" and jax.process_count() == 1
+    return devices[:1] if alone else devices
+
+
+def _evenly(devices: Sequence[Device], each: int) -> list[Device]:
+    """Return the first `each` devices of every process, processes one after the other."""
+    own: dict[int, list[Device]] = {}
+    for device in devices:
+        own.setdefault(device.process_index, []).append(device)
+    return [device for process in sorted(own) for device in own[process][:each]]
+
+
+def _is_key(leaf: Any) -> bool:
+    """Is this an array of PRNG keys?"""
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _put(tree: T, sharding: NamedSharding) -> T:
+    """Place arrays; where several processes do so, each gives its own devices their parts."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def put(leaf: Any) -> Array:
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return jax.device_put(leaf, sharding)
+        if _is_key(leaf):
+            return jax.random.wrap_key_data(put(jax.random.key_data(leaf)))
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(put, tree)
+
+
+def _fetch(leaf: Any) -> Any:
+    """Return one array whole: numbers as numpy arrays, keys on this process's own device."""
+    if _is_key(leaf):
+        return jax.random.wrap_key_data(_fetch(jax.random.key_data(leaf)))
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        if not leaf.is_fully_replicated:
+            whole = NamedSharding(leaf.sharding.mesh, PartitionSpec())  # pyright: ignore
+            leaf = jax.jit(lambda array: array, out_shardings=whole)(leaf)
+        leaf = leaf.addressable_data(0)
+    return np.asarray(leaf)
 
 
 def cache_folder() -> Path:

@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from jaxomics.data.batch import Data, Standard, gather
+from jaxomics.data.batch import Batch, Data, Standard, gather
 from jaxomics.data.sampling import evaluation_plan, paired_plan
 from jaxomics.engine.control import scheduled_rate, update_control
+from jaxomics.engine.devices import Layout
 from jaxomics.engine.game import Step, named
 from jaxomics.engine.norms import sample
 from jaxomics.engine.state import Control, Split, Train, TrainState
@@ -22,14 +23,19 @@ def run_epoch(
     hyper: Hyper,
     train: Train,
     rate: Array,
+    layout: Layout | None = None,
 ) -> tuple[TrainState, Metrics]:
-    """Take one step per row of `plan` ([steps, batch]); return metrics averaged over steps."""
+    """Take one step per row of `plan` ([steps, batch]); return metrics averaged over steps.
+
+    With a layout, devices split each batch.
+    """
     total = train.epochs * len(plan)
-    weight = jnp.ones(plan.shape[1])
 
     def body(state: TrainState, rows: Array) -> tuple[TrainState, Metrics]:
         factor = rate * scheduled_rate(train, state.step, total)
-        return step(state, gather(data, standard, rows, weight), hyper, factor)
+        rows = layout.rows(rows) if layout else rows
+        batch = _batch(data, standard, rows, jnp.ones(len(rows)), layout)
+        return step(state, batch, hyper, factor)
 
     state, metrics = jax.lax.scan(body, state, plan)
     return state, jax.tree.map(jnp.mean, metrics)
@@ -43,23 +49,35 @@ def evaluate(
     split: Split,
     hyper: Hyper,
     batch: int,
+    layout: Layout | None = None,
 ) -> Metrics:
-    """Return the losses on the validation rows in evaluation mode, averaged over batches."""
+    """Return the losses on the validation rows in evaluation mode, averaged over batches.
+
+    With a layout, devices split each batch; under `pmap` each sees the whole.
+    """
     rows, weights = evaluation_plan(jnp.asarray(split.valid), split.valid_size, batch)
 
     def body(carry: None, step: tuple[Array, Array]) -> tuple[None, Metrics]:
         found: Metrics = {}
+        seen = _batch(data, standard, *step, layout)
         for player in model.players:
-            aux = player.loss(
-                state.params, state.collections, gather(data, standard, *step), state.key, hyper,
-                train=False,
-            )[1]  # fmt: skip
+            _, aux = player.loss(
+                state.params, state.collections, seen, state.key, hyper, train=False
+            )
             found |= named(player, aux.metrics, len(model.players))
         return carry, found
 
     _, metrics = jax.lax.scan(body, None, (rows, weights))
     counts = jnp.any(weights > 0, axis=1).astype(jnp.float32)
     return jax.tree.map(lambda m: jnp.sum(m * counts) / jnp.maximum(jnp.sum(counts), 1.0), metrics)
+
+
+def _batch(
+    data: Data, standard: Standard, rows: Array, weight: Array, layout: Layout | None
+) -> Batch:
+    """Return rows of the data, split over devices if there is a layout."""
+    batch = gather(data, standard, rows, weight)
+    return layout.split(batch) if layout else batch
 
 
 def sample_players(model: Model, params: Params) -> dict[str, Array]:
@@ -95,6 +113,7 @@ def run_epochs(
     count: Array,
     *,
     freeze: bool = False,
+    layout: Layout | None = None,
 ) -> tuple[TrainState, Control, dict[str, Metrics], Array]:
     """Run `count` epochs without the host; the program is the same for every count.
 
@@ -111,6 +130,7 @@ def run_epochs(
       count: how many epochs, at most the buffer's length.
       freeze: keep the state of inactive replicas even if nothing in `train` stops any, because
         the host may. Static; costs memory for the state before and after an epoch.
+      layout: how devices split batches; by default none does.
     """
     steps, batch, length = shape
 
@@ -118,13 +138,15 @@ def run_epochs(
         key = jax.random.fold_in(jax.random.fold_in(state.key, 2**31 - 1), epoch)
         plan = paired_plan(key, jnp.asarray(split.train), split.train_size, batch, steps)
         before = sample_players(model, state.params)
-        new, metrics = run_epoch(step, state, data, standard, plan, hyper, train, control.rate)
+        new, metrics = run_epoch(
+            step, state, data, standard, plan, hyper, train, control.rate, layout
+        )
         metrics |= movement(model, before, sample_players(model, new.params))
         rate = control.rate * scheduled_rate(train, new.step - 1, train.epochs * steps)
         metrics = {"train": metrics | {"lr": hyper.learning_rate * rate}}
         watched = metrics["train"][model.monitor]
         if len(split.valid):
-            metrics["valid"] = evaluate(model, new, data, standard, split, hyper, batch)
+            metrics["valid"] = evaluate(model, new, data, standard, split, hyper, batch, layout)
             watched = metrics["valid"][model.monitor]
         after = update_control(control, train, watched, epoch, new.params, hyper.learning_rate)
         if freeze or train.stop_patience is not None:

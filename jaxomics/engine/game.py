@@ -33,23 +33,32 @@ def first_state(model: Model, variables: Variables, hyper: Hyper, key: Key) -> T
     )
 
 
-def make_step(model: Model) -> Step:
+def make_step(model: Model, *, axis_name: str | None = None) -> Step:
     """Return the step of a game.
 
     In `sequential` order a player sees what the players before it have become; in
     `simultaneous` order all see the state before the step. Players share the key, so they meet
     the same random draws.
+
+    Args:
+      model: whose players move.
+      axis_name: axis over which devices split the batch, where the step sees one part of it only
+        (`pmap`, `shard_map`): gradients and metrics are averaged over it, and each device draws
+        noise of its own. Collections are not: a batch norm has to know the axis itself
+        (`losses.masked.split_axis`).
     """
 
     def step(
         state: TrainState, batch: Batch, hyper: Hyper, rate: Array
     ) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
+        if axis_name is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
         old, metrics = state, {}
         for player in model.players:
             for i in range(player.updates):
                 seen = old if model.order == "simultaneous" and i == 0 else state
-                state, found = _move(player, seen, state, batch, key, hyper, rate)
+                state, found = _move(player, seen, state, batch, key, hyper, rate, axis_name)
                 metrics |= named(player, found, len(model.players))
         return state.replace(step=state.step + 1), metrics
 
@@ -64,6 +73,7 @@ def _move(
     key: Key,
     hyper: Hyper,
     rate: Array,
+    axis_name: str | None,
 ) -> tuple[TrainState, Metrics]:
     """Update one player once, from the gradient at what it has seen."""
     name = player.name
@@ -73,6 +83,9 @@ def _move(
         return player.loss(params, seen.collections, batch, key, hyper, train=True)
 
     (_, aux), gradient = jax.value_and_grad(own_loss, has_aux=True)(seen.params[name])
+    metrics = aux.metrics
+    if axis_name is not None:
+        gradient, metrics = jax.lax.pmean((gradient, metrics), axis_name)
     update, moments = player.optimizer(hyper).update(
         gradient, state.optimizer[name], state.params[name]
     )
@@ -84,7 +97,7 @@ def _move(
         optimizer={**state.optimizer, name: moments},
         collections={**state.collections, **aux.collections},
     )
-    return new, aux.metrics | norm
+    return new, metrics | norm
 
 
 def named(player: Player, metrics: Metrics, players: int) -> Metrics:
