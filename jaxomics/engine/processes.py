@@ -1,0 +1,204 @@
+"""Several processes, on one machine or many, that train as one.
+
+Every process runs the same command on the same data. `jax.distributed` makes their devices one
+mesh (`engine.devices`), on which they run the same compiled epochs; process 0 alone writes.
+"""
+
+import atexit
+import hashlib
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jaxomics.engine.lifeline import Lifeline, meet
+from jaxomics.errors import InputError
+from jaxomics.version import __version__
+
+START_SECONDS = 300.0
+"""How long processes wait for each other at the start."""
+END_SECONDS = 60
+"""How long JAX waits at the end for processes that have all told that they are done."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Several machines that train together; each runs the same command with its own number.
+
+    Attributes:
+      coordinator: HOST:PORT of process 0, which all others can reach. Under srun and mpirun and
+        on TPU pods it is found without being named, and so are the other two.
+      num_processes: how many processes take part.
+      process_id: number of this one, from 0; process 0 writes the results.
+    """
+
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check that all is there, and in range."""
+        named = {f"--{f.name.replace('_', '-')}": getattr(self, f.name) for f in fields(self)}
+        missing = [option for option, value in named.items() if value is None]
+        if missing and len(missing) < len(named):
+            raise InputError(f"expected {' and '.join(missing)} too: several processes need all")
+        if self.coordinator is None or self.num_processes is None or self.process_id is None:
+            return
+        host, _, port = self.coordinator.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+            raise InputError(f"expected --coordinator HOST:PORT, found {self.coordinator!r}")
+        if not 0 <= self.process_id < self.num_processes:
+            raise InputError(
+                f"expected a --process-id from 0 to {self.num_processes - 1}, as there are "
+                f"{self.num_processes} processes, found {self.process_id}"
+            )
+
+
+@contextmanager
+def together(processes: Processes | None = None) -> Iterator[None]:
+    """Run a block in all processes at once; with a single process, just run it.
+
+    The first thing a command does, before anything is on a device. All processes leave the block
+    together. One that fails in it tells the others, which then stop as well.
+
+    Raises:
+      InputError: see `start_processes`.
+    """
+    processes = processes or Processes()
+    lifeline = start_processes(processes.coordinator, processes.num_processes, processes.process_id)
+    try:
+        yield
+    except BaseException as error:
+        if lifeline is not None:
+            _fail(lifeline, error)
+        raise
+    if lifeline is not None:
+        lifeline.part()
+    elif jax.distributed.is_initialized():
+        multihost_utils.sync_global_devices("done")
+
+
+def start_processes(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    timeout: float = START_SECONDS,
+) -> Lifeline | None:
+    """Join the processes that train together, so that JAX sees the devices of all.
+
+    Without a coordinator, JAX finds its way by the variables of srun, mpirun and TPU pods where
+    those have started more than one process; the launcher then watches over them. Must come
+    before anything that asks JAX for devices.
+
+    Args:
+      coordinator: HOST:PORT of process 0.
+      num_processes, process_id: how many, and which of them this is.
+      timeout: seconds to wait for all of them.
+
+    Returns:
+      The connections to the others; None where there are no others, or a launcher has them.
+
+    Raises:
+      InputError: options that do not fit together, or processes that do not come in time or with
+        other versions.
+    """
+    Processes(coordinator, num_processes, process_id)
+    limits: Any = {
+        "initialization_timeout": max(int(timeout), 1),
+        "shutdown_timeout_seconds": END_SECONDS,
+    }
+    if coordinator is None or num_processes is None or process_id is None:
+        if launched(os.environ):
+            jax.distributed.initialize(**limits)
+        return None
+    if num_processes == 1:
+        return None
+    host, _, port = coordinator.rpartition(":")
+    lifeline = meet(
+        host.strip("[]"),
+        int(port),
+        process_id,
+        num_processes,
+        versions=versions(),
+        timeout=timeout,
+    )
+    jax.distributed.initialize(coordinator, num_processes, process_id, **limits)
+    return lifeline
+
+
+def launched(variables: Mapping[str, str]) -> bool:
+    """Has a launcher that JAX knows started more than one process? Told by its variables.
+
+    >>> launched({"SLURM_STEP_NUM_TASKS": "4"}), launched({"SLURM_STEP_NUM_TASKS": "1"})
+    (True, False)
+    """
+    tasks = [variables.get(name, "") for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")]
+    hosts = variables.get("TPU_WORKER_HOSTNAMES", "").split(",")
+    return any(number.isdigit() and int(number) > 1 for number in tasks) or len(hosts) > 1
+
+
+def versions() -> str:
+    """Return the versions on which results depend."""
+    python = platform.python_version_tuple()
+    return f"jaxomics {__version__}, jax {jax.__version__}, Python {python[0]}.{python[1]}"
+
+
+def is_writer() -> bool:
+    """Is this the process that writes results? One alone always is."""
+    return jax.process_index() == 0
+
+
+def from_writer(values: np.ndarray) -> np.ndarray:
+    """Return what process 0 has; all processes call with arrays of one shape and type."""
+    if jax.process_count() == 1:
+        return values
+    return np.asarray(multihost_utils.broadcast_one_to_all(values))
+
+
+def agree(digest: str, what: str) -> None:
+    """Check that something is the same in all processes, by a text that stands for it.
+
+    Args:
+      digest: such as a hash, of what should be equal.
+      what: what it is of, such as `data`, for the message.
+
+    Raises:
+      InputError: it differs; raised in all processes, naming those that differ from process 0.
+    """
+    if jax.process_count() == 1:
+        return
+    own = np.frombuffer(hashlib.sha256(digest.encode()).digest(), np.uint8)
+    found = np.asarray(multihost_utils.process_allgather(own))
+    others = np.flatnonzero(np.any(found != found[:1], axis=1)).tolist()
+    if others:
+        named = f"process{'es' if len(others) > 1 else ''} {', '.join(map(str, others))}"
+        raise InputError(
+            f"expected the same {what} in all processes, found other {what} in {named} than in "
+            f"process 0 (here: {digest[:80]}); start all with the same options and data"
+        )
+
+
+def _fail(lifeline: Lifeline, error: BaseException) -> None:
+    """Tell the others that this process stops, and have it end without waiting for them."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        time.sleep(5.0)  # most likely another process died: then the lifeline ends this one
+    interrupted = isinstance(error, KeyboardInterrupt)
+    code = 130 if interrupted else 2 if isinstance(error, InputError) else 1
+    lifeline.stop("interrupted" if interrupted else str(error)[:300])
+    atexit.register(_exit, code)
+
+
+def _exit(code: int) -> None:
+    """Leave before JAX waits for the others at its exit, where they will never come."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
