@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from jaxomics.data.batch import Data, DataSpec, Standard, ViewSpec, make_data
+from jaxomics.data.batch import Data, make_data
 from jaxomics.data.conditionals import Conditionals, fit_conditionals
 from jaxomics.data.container import MultiOmics
-from jaxomics.data.links import name_links
 from jaxomics.data.preprocess import Preprocess, fit_preprocess
 from jaxomics.engine.devices import use_compilation_cache
-from jaxomics.engine.fit import Recorder, fit
-from jaxomics.engine.replicate import fit_many, repeat
+from jaxomics.engine.fit import Recorder
 from jaxomics.engine.state import FitResult, Split
 from jaxomics.errors import InputError, unknown
 from jaxomics.inference import Member, complete, encode, residual_variance, spread
@@ -24,9 +23,12 @@ from jaxomics.models.registry import entry
 from jaxomics.models.withholding import view_groups
 from jaxomics.presets import Settings, preset
 from jaxomics.residuals import Factors, correct, fit_factors
+from jaxomics.specification import specify, standard_of
+from jaxomics.training import Job, train_jobs
 from jaxomics.types import Array
 
-COPY_NUMBER_LEVELS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+Names: TypeAlias = Sequence[str] | pd.Index
+"""Names of samples."""
 
 
 class Estimator:
@@ -73,39 +75,41 @@ class Estimator:
         self,
         cohort: MultiOmics,
         *,
-        samples: Sequence[str] | None = None,
+        samples: Names | None = None,
+        valid: Names | None = None,
         recorder: Recorder | None = None,
     ) -> "Estimator":
-        """Fit preprocessing and model.
+        """Fit preprocessing and model: `prepare`, `describe`, train, `finish`.
 
         Args:
           cohort: the data; may hold samples that are not trained on.
           samples: training samples; all by default. With fit scope `train`, scaling and filters
             see these only.
+          valid: samples to watch training on; by default a share of the training samples that
+            the setting `valid_fraction` tells.
           recorder: run folder, progress and resuming.
         """
         use_compilation_cache()
-        trained = cohort.samples if samples is None else pd.Index(samples)
-        self._prepare(cohort, trained)
-        data = self._data(cohort)
-        split = self._split(cohort, trained)
-        self.split_ = split
-        self.held_out_ = cohort.samples[np.asarray(split.valid, int)]
-        self.result_ = self._train(data, split, recorder)
-        self.members_ = _members(self.result_, self.settings.train.ensemble)
-        calibration = split.valid if len(split.valid) else split.train
-        self.factors_ = self._residual_factors(_pick(data, split.train))
-        self.noise_ = residual_variance(
-            self._complete, _pick(data, calibration), self.standard_, self._assays(), self.seed
+        self.prepare(cohort, samples, valid)
+        self.describe()
+        data = self.data(cohort)
+        (result,) = train_jobs(
+            self.model_, data, [self.job(data)], self.settings.train, recorder=recorder
         )
-        self.cohort_ = cohort
+        self.finish(cohort, data, result)
         return self
 
-    def _prepare(self, cohort: MultiOmics, trained: pd.Index) -> None:
-        """Fit preprocessing and conditionals, and describe the data to the model.
+    def prepare(
+        self,
+        cohort: MultiOmics,
+        samples: Names | None = None,
+        valid: Names | None = None,
+    ) -> None:
+        """Fit preprocessing and conditionals, and choose the rows; arguments as for `fit`.
 
         A whole view that serves as conditionals is not modelled as well.
         """
+        trained = cohort.samples if samples is None else pd.Index(samples)
         settings = self.settings
         self.notes_: list[str] = []
         conditions = set(settings.conditionals.columns or ()) - set(cohort.labels.columns)
@@ -131,28 +135,57 @@ class Estimator:
             for name, table in modelled.views.items()
             if self.preprocess_.views[name].kind != "continuous"
         }
-        self._describe()
+        self.split_ = self._split(cohort, trained, None if valid is None else pd.Index(valid))
+        self.held_out_ = cohort.samples[np.asarray(self.split_.valid, int)]
 
-    def _describe(self) -> None:
-        """Set what follows from the fitted preprocessing alone."""
-        views = tuple(_view_spec(self.preprocess_, name) for name in self.preprocess_.views)
-        config = self.settings.config
-        links = (
-            name_links(
-                {n: v.features for n, v in self.preprocess_.views.items()},
-                [group.split(",") for group in config.linked],
-            )
-            if config.links
-            else ()
+    def prepare_like(self, other: "Estimator") -> None:
+        """Take over what another estimator has prepared on the same samples."""
+        for name in (
+            "notes_", "preprocess_", "conditionals_", "label_", "classes_", "levels_", "split_",
+            "held_out_",
+        ):  # fmt: skip
+            setattr(self, name, getattr(other, name))
+
+    def describe(self, like: "Estimator | None" = None) -> None:
+        """Set what follows from the fitted preprocessing alone: spec, scaling and model.
+
+        Args:
+          like: an estimator with the same features, whose model is taken, so that functions
+            compiled for one serve all.
+        """
+        self.standard_ = standard_of(self.preprocess_)
+        if like is not None:
+            self.spec_, self.model_ = like.spec_, like.model_
+            return
+        self.spec_ = specify(
+            self.preprocess_, len(self.conditionals_.names), self.classes_, self.settings.config
         )
-        self.spec_ = DataSpec(views, len(self.conditionals_.names), self.classes_, links)
-        fitted = self.preprocess_.views
-        self.standard_ = Standard(
-            {name: jnp.asarray(view.mean) for name, view in fitted.items()},
-            {name: jnp.asarray(view.scale) for name, view in fitted.items()},
-            self.preprocess_.config.decimals,
+        self.model_: Model = self.entry.build(self.settings.config, self.spec_)
+
+    def data(self, cohort: MultiOmics) -> Data:
+        """Put a cohort on the device as the fitted model reads it."""
+        codes = None
+        if self.label_ and self.label_ in cohort.labels.columns:
+            text = cohort.labels[self.label_].astype("string")
+            codes = pd.Categorical(text, categories=list(self.classes_)).codes
+        arrays = self.preprocess_.arrays(cohort)
+        return make_data(arrays, self.conditionals_.apply(cohort), codes)
+
+    def job(self, data: Data) -> Job:
+        """Return what is to be trained, once it is prepared; `data` as `data()` gives them."""
+        return Job(self.standard_, data.conditionals, self.split_, self.settings.hyper, self.seed)
+
+    def finish(self, cohort: MultiOmics, data: Data, result: FitResult) -> None:
+        """Take over a training, and fit what comes after it: residual factors and noise."""
+        self.result_ = result
+        self.members_ = _members(result, self.settings.train.ensemble)
+        split = self.split_
+        calibration = split.valid if len(split.valid) else split.train
+        self.factors_ = self._residual_factors(_pick(data, split.train))
+        self.noise_ = residual_variance(
+            self._complete, _pick(data, calibration), self.standard_, self._assays(), self.seed
         )
-        self.model_ = self.entry.build(self.settings.config, self.spec_)
+        self.cohort_ = cohort
 
     def _label(self, cohort: MultiOmics) -> str | None:
         """Return the label column, and note when the terms that need it are off."""
@@ -165,44 +198,24 @@ class Estimator:
             raise unknown("label column", label, cohort.labels.columns)
         return label
 
-    def _data(self, cohort: MultiOmics) -> Data:
-        """Put a cohort on the device as the fitted model reads it."""
-        codes = None
-        if self.label_ and self.label_ in cohort.labels.columns:
-            text = cohort.labels[self.label_].astype("string")
-            codes = pd.Categorical(text, categories=list(self.classes_)).codes
-        arrays = self.preprocess_.arrays(cohort)
-        return make_data(arrays, self.conditionals_.apply(cohort), codes)
-
-    def _split(self, cohort: MultiOmics, trained: pd.Index) -> Split:
-        """Return training rows (samples with enough views) and validation rows."""
+    def _split(self, cohort: MultiOmics, trained: pd.Index, valid: pd.Index | None) -> Split:
+        """Return training rows and validation rows; samples with too few views are neither."""
         views = sum(cohort.present(name).astype(int) for name in cohort.views)
         least = min(self.settings.preprocess.min_views, len(cohort.views))
-        rows = np.flatnonzero(cohort.samples.isin(trained) & (np.asarray(views) >= least))
+        enough = np.asarray(views) >= least
+        rows = np.flatnonzero(cohort.samples.isin(trained) & enough)
         if len(rows) < len(trained):
             self.notes_.append(
                 f"{len(trained) - len(rows)} samples have fewer than {least} views: "
                 "completed, not trained on"
             )
+        if valid is not None:
+            held = np.flatnonzero(cohort.samples.isin(valid) & enough)
+            return Split(rows, len(rows), held, len(held))
         rows = np.random.default_rng(self.seed).permutation(rows)
         held = round(self.settings.train.valid_fraction * len(rows))
-        train, valid = np.sort(rows[held:]), np.sort(rows[:held])
-        return Split(train, len(train), valid, len(valid))
-
-    def _train(self, data: Data, split: Split, recorder: Recorder | None) -> FitResult:
-        """Train one member, or the whole ensemble along a replica axis."""
-        settings, key = self.settings, jax.random.key(self.seed)
-        if settings.train.ensemble == 1:
-            return fit(
-                self.model_, data, self.standard_, split, settings.hyper, settings.train,
-                key=key, recorder=recorder,
-            )  # fmt: skip
-        count = settings.train.ensemble
-        return fit_many(
-            self.model_, data, repeat(self.standard_, count), repeat(split, count),
-            repeat(settings.hyper, count), settings.train,
-            keys=jax.random.split(key, count), recorder=recorder,
-        )  # fmt: skip
+        train, valid_rows = np.sort(rows[held:]), np.sort(rows[:held])
+        return Split(train, len(train), valid_rows, len(valid_rows))
 
     def _residual_factors(self, data: Data) -> dict[str, Factors]:
         """Fit the factor models of the training residuals, if the settings want them."""
@@ -246,7 +259,7 @@ class Estimator:
         latents of their own; this is the first member's.
         """
         cohort = self._cohort(cohort)
-        mean, _ = encode(self._fitted(), self.members_[0], self._data(cohort), self.standard_)
+        mean, _ = encode(self._fitted(), self.members_[0], self.data(cohort), self.standard_)
         columns = [f"z{i}" for i in range(mean.shape[1])]
         return pd.DataFrame(mean, index=cohort.samples, columns=columns)
 
@@ -262,7 +275,7 @@ class Estimator:
         """
         cohort = self._cohort(cohort)
         tables = {}
-        output = self._complete(self._data(cohort))
+        output = self._complete(self.data(cohort))
         arrays = self.preprocess_.arrays(cohort)
         for name, fitted in self.preprocess_.views.items():
             values = np.asarray(self.preprocess_.invert(name, output[name]), np.float32)
@@ -285,7 +298,7 @@ class Estimator:
         cohort = self._cohort(cohort)
         if draws < 2:
             raise InputError(f"expected at least 2 draws, found {draws}")
-        data = self._data(cohort)
+        data = self.data(cohort)
         variance = spread(self._fitted(), self.members_, data, self.standard_, draws, self.seed)
         tables = {}
         for name, fitted in self.preprocess_.views.items():
@@ -320,7 +333,7 @@ class Estimator:
         read = read.select_samples(
             sorted(set().union(*(cohort.view(name).index for name in sources)))
         )
-        output = self._complete(self._data(read))
+        output = self._complete(self.data(read))
         return pd.DataFrame(
             np.asarray(self.preprocess_.invert(target, output[target]), np.float32),
             index=read.samples,
@@ -359,20 +372,9 @@ def _pick(data: Data, rows: Array | np.ndarray) -> Data:
     return jax.tree.map(lambda leaf: leaf[jnp.asarray(rows)], data)
 
 
-def _view_spec(preprocess: Preprocess, name: str) -> ViewSpec:
-    """Describe one view to the model; ordinal views in their own units get the macro loss."""
-    fitted = preprocess.views[name]
-    width = len(fitted.features)
-    encoded = None if len(fitted.encoder) == width else tuple(int(c) for c in fitted.encoder)
-    unscaled = name in preprocess.config.unscaled or preprocess.config.scaling == "none"
-    if unscaled and fitted.kind == "ordinal":
-        return ViewSpec(name, width, encoded, "macro", COPY_NUMBER_LEVELS)
-    return ViewSpec(name, width, encoded)
-
-
 def _members(result: FitResult, count: int) -> list[Member]:
     """Return the trained parameters as one entry per member."""
     if count == 1:
-        return [Member(result.params, result.collections)]
-    pairs = (result.params, result.collections)
+        return [Member(*jax.tree.map(jnp.asarray, (result.params, result.collections)))]
+    pairs = jax.tree.map(jnp.asarray, (result.params, result.collections))
     return [Member(*jax.tree.map(lambda leaf, i=i: leaf[i], pairs)) for i in range(count)]

@@ -111,7 +111,7 @@ def load_run(folder: str | Path) -> Estimator:
     estimator.classes_ = tuple(fitted["classes"])
     estimator.levels_ = {name: tuple(pair) for name, pair in fitted["levels"].items()}
     estimator.notes_ = fitted["notes"]
-    estimator._describe()
+    estimator.describe()
     members = stored["members"]
     estimator.members_ = [
         Member(members[key]["params"], members[key].get("collections", {}))

@@ -253,7 +253,11 @@ def _in_views(cohort: MultiOmics, min_views: int) -> np.ndarray:
 
 
 def _kept_features(name: str, own: pd.DataFrame, config: PreprocessConfig, notes: list) -> pd.Index:
-    """Return the features that pass the missing-value filter, if it applies to the view."""
+    """Return the features that were measured and pass the missing-value filter, if it applies."""
+    seen = np.asarray(own.notna().any(axis=0), bool)
+    unseen = "no measured value in any training sample"
+    notes.extend((name, "feature", feature, unseen) for feature in own.columns[~seen])
+    own = own.loc[:, seen]
     if config.missing_filtered != "all" and name not in config.missing_filtered:
         return own.columns
     kept = fit_missing_filter(own.to_numpy(np.float64), config.max_missing)

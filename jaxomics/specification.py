@@ -1,0 +1,51 @@
+"""What a model is told of the data: static facts, and the scaling, from a fitted preprocessing."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxomics.data.batch import DataSpec, Standard, ViewSpec
+from jaxomics.data.links import name_links
+from jaxomics.data.preprocess import Preprocess
+
+COPY_NUMBER_LEVELS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+"""Every value of an ordinal view: the categories of copy number."""
+
+
+def specify(
+    preprocess: Preprocess, conditionals: int, classes: tuple[str, ...], config: Any
+) -> DataSpec:
+    """Describe the data to a model.
+
+    Args:
+      preprocess: fitted.
+      conditionals: how many columns they have.
+      classes: names of the classes.
+      config: the model's; `links` and `linked` decide which features are linked by name.
+    """
+    views = tuple(_view_spec(preprocess, name) for name in preprocess.views)
+    links = ()
+    if getattr(config, "links", False):
+        same_assay = [group.split(",") for group in config.linked]
+        links = name_links({n: v.features for n, v in preprocess.views.items()}, same_assay)
+    return DataSpec(views, conditionals, classes, links)
+
+
+def standard_of(preprocess: Preprocess) -> Standard:
+    """Return the fitted scaling as device arrays."""
+    return Standard(
+        {name: jnp.asarray(view.mean) for name, view in preprocess.views.items()},
+        {name: jnp.asarray(view.scale) for name, view in preprocess.views.items()},
+        preprocess.config.decimals,
+    )
+
+
+def _view_spec(preprocess: Preprocess, name: str) -> ViewSpec:
+    """Describe one view to the model; ordinal views in their own units get the macro loss."""
+    fitted = preprocess.views[name]
+    width = len(fitted.features)
+    encoded = None if len(fitted.encoder) == width else tuple(int(c) for c in fitted.encoder)
+    unscaled = name in preprocess.config.unscaled or preprocess.config.scaling == "none"
+    if unscaled and fitted.kind == "ordinal":
+        return ViewSpec(name, width, encoded, "macro", COPY_NUMBER_LEVELS)
+    return ViewSpec(name, width, encoded)

@@ -1,0 +1,99 @@
+"""Several estimators fitted by one program: the folds, seeds and settings of one model."""
+
+from collections.abc import Iterator, Sequence
+
+from jaxomics.data.agree import agree
+from jaxomics.data.container import MultiOmics
+from jaxomics.engine.devices import use_compilation_cache
+from jaxomics.engine.fit import Recorder
+from jaxomics.errors import InputError
+from jaxomics.estimator import Estimator, Names
+from jaxomics.training import train_jobs
+
+
+def fit_together(
+    estimators: Sequence[Estimator],
+    cohort: MultiOmics,
+    samples: Sequence[Names | None],
+    valid: Sequence[Names | None] | None = None,
+    *,
+    recorder: Recorder | None = None,
+    max_replicas: int | None = None,
+) -> Iterator[Estimator]:
+    """Fit estimators of one model that differ in training samples, seed or `Hyper`.
+
+    Scaling and conditionals are fitted on each estimator's own training samples. The features
+    are those that every one of them keeps (see `data.agree`), since one program has one shape.
+    With the fit scope `all` of the preprocessing everything but training sees all samples.
+
+    Args:
+      estimators: with equal settings but for `hyper`.
+      cohort: the data of all.
+      samples: training samples of each; None means all.
+      valid: samples to watch the training of each on; see `Estimator.fit`.
+      recorder: run folder, progress and resuming.
+      max_replicas: most replicas at a time; see `engine.replicate.fit_many`.
+
+    Yields:
+      The estimators, fitted, in order: what follows training is done when the next one is asked
+      for. Those that came before may be let go to save memory.
+
+    Raises:
+      InputError: settings that differ in more than `hyper`; see also `Estimator.fit`.
+    """
+    _check_alike(estimators)
+    use_compilation_cache()
+    watched = valid or [None] * len(estimators)
+    _prepare(estimators, cohort, samples, watched)
+    first = estimators[0]
+    data = first.data(cohort)
+    jobs = [
+        one.job(data.replace(conditionals=one.conditionals_.apply(cohort))) for one in estimators
+    ]
+    results = train_jobs(
+        first.model_, data, jobs, first.settings.train,
+        recorder=recorder, max_replicas=max_replicas,
+    )  # fmt: skip
+    for one, job in zip(estimators, jobs, strict=True):
+        one.finish(cohort, data.replace(conditionals=job.conditionals), results.pop(0))
+        yield one
+
+
+def _prepare(
+    estimators: Sequence[Estimator],
+    cohort: MultiOmics,
+    samples: Sequence[Names | None],
+    valid: Sequence[Names | None],
+) -> None:
+    """Prepare each estimator on its samples, and let all have the same features and model.
+
+    Estimators on the same samples are prepared once: `hyper` changes nothing in this.
+    """
+    prepared: dict[tuple, Estimator] = {}
+    for one, own, watched in zip(estimators, samples, valid, strict=True):
+        same = (one.seed, *(None if names is None else tuple(names) for names in (own, watched)))
+        if same in prepared:
+            one.prepare_like(prepared[same])
+        else:
+            one.prepare(cohort, own, watched)
+            prepared[same] = one
+    agreed = agree([one.preprocess_ for one in estimators])
+    for one, preprocess in zip(estimators, agreed, strict=True):
+        one.preprocess_ = preprocess
+        one.describe(None if one is estimators[0] else estimators[0])
+
+
+def _check_alike(estimators: Sequence[Estimator]) -> None:
+    """Raise if estimators cannot share a program."""
+    if not estimators:
+        raise InputError("expected at least one estimator, found none")
+    first = estimators[0]
+    for one in estimators[1:]:
+        for what in ("config", "train", "preprocess", "conditionals", "label", "residual_factors"):
+            if getattr(one.settings, what) != getattr(first.settings, what):
+                raise InputError(
+                    f"expected estimators that differ in samples, seed or hyper, found another "
+                    f"{what}; fit them one after the other"
+                )
+        if one.entry != first.entry:
+            raise InputError("expected estimators of one model, found several; fit one at a time")

@@ -1,0 +1,148 @@
+"""Trainings of one model on one cohort, together: folds, seeds, settings and ensemble members."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxomics.data.batch import Data, Standard
+from jaxomics.engine.fit import Recorder, fit
+from jaxomics.engine.replicate import fit_many, stack
+from jaxomics.engine.state import FitResult, Split, Train
+from jaxomics.errors import InputError
+from jaxomics.models.base import Hyper, Model
+from jaxomics.types import Array
+
+
+class Job(NamedTuple):
+    """One training, of one or more ensemble members.
+
+    Attributes:
+      standard: scaling, fitted on this job's training samples.
+      conditionals: [n, conditionals] of all samples, scaled likewise.
+      split: training and validation rows.
+      hyper: traced settings.
+      seed: of the members' keys.
+    """
+
+    standard: Standard
+    conditionals: Array
+    split: Split
+    hyper: Hyper
+    seed: int
+
+
+def train_jobs(
+    model: Model,
+    data: Data,
+    jobs: Sequence[Job],
+    train: Train,
+    *,
+    recorder: Recorder | None = None,
+    max_replicas: int | None = None,
+) -> list[FitResult]:
+    """Train all members of all jobs by one program; the data are held once.
+
+    A job gets what it would get alone, up to the order of additions. Two things are common to
+    all: the steps of an epoch and the batch are those of the smallest training set.
+
+    Args:
+      model: what to train.
+      data: the cohort on the device; its conditionals give way to those of the jobs.
+      jobs: what to train on, each a replica per ensemble member.
+      train: static settings.
+      recorder: run folder, progress and resuming.
+      max_replicas: most replicas at a time; see `fit_many`.
+
+    Returns:
+      One result per job, with a leading axis of members if there are several; without the
+      training state, unless the job is the only one and has one member.
+
+    Raises:
+      InputError: some jobs have validation rows and others none.
+    """
+    members = train.ensemble
+    if len(jobs) * members == 1:
+        (job,) = jobs
+        data = data.replace(conditionals=job.conditionals)
+        key = jax.random.key(job.seed)
+        return [
+            fit(model, data, job.standard, job.split, job.hyper, train, key=key, recorder=recorder)
+        ]
+    keys = [_member_keys(job.seed, members) for job in jobs]
+    whole = fit_many(
+        model,
+        data.replace(conditionals=_conditionals(jobs, members)),
+        _stacked([job.standard for job in jobs], members),
+        _stacked(padded([job.split for job in jobs]), members),
+        _stacked([job.hyper for job in jobs], members),
+        train,
+        keys=jnp.concatenate(keys),
+        recorder=recorder,
+        max_replicas=max_replicas,
+    )
+    return [_part(whole, i * members, members) for i in range(len(jobs))]
+
+
+def padded(splits: Sequence[Split]) -> list[Split]:
+    """Return splits of equal length: shorter rows repeat their last one, which does not count.
+
+    Raises:
+      InputError: some have validation rows and others none.
+
+    >>> [split.train.tolist() for split in padded([Split(np.arange(3), 3, np.arange(0), 0),
+    ...                                            Split(np.arange(2), 2, np.arange(0), 0)])]
+    [[0, 1, 2], [0, 1, 1]]
+    """
+    if len({len(split.valid) > 0 for split in splits}) > 1:
+        raise InputError(
+            "expected validation samples in every fold, found a fold without; raise valid_fraction"
+        )
+    lengths = [max(len(getattr(s, name)) for s in splits) for name in ("train", "valid")]
+    return [
+        split._replace(train=_lengthened(split.train, lengths[0]),
+                       valid=_lengthened(split.valid, lengths[1]))
+        for split in splits
+    ]  # fmt: skip
+
+
+def _lengthened(rows: Array | np.ndarray, length: int) -> np.ndarray:
+    """Return rows repeated at the end up to a length."""
+    return np.pad(np.asarray(rows), (0, length - len(rows)), "edge" if len(rows) else "constant")
+
+
+def _member_keys(seed: int, members: int) -> Array:
+    """Return the keys [members] of a job; a single member takes the seed's own."""
+    key = jax.random.key(seed)
+    return key[None] if members == 1 else jax.random.split(key, members)
+
+
+def _stacked(trees: Sequence, members: int):
+    """Return trees along a leading replica axis, each as often as it has members."""
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf, members, axis=0), stack(list(trees)))
+
+
+def _conditionals(jobs: Sequence[Job], members: int) -> Array:
+    """Return the conditionals: shared where all jobs have the same, else one per replica."""
+    first = np.asarray(jobs[0].conditionals)
+    if all(np.array_equal(first, np.asarray(job.conditionals)) for job in jobs[1:]):
+        return jobs[0].conditionals
+    return _stacked([job.conditionals for job in jobs], members)
+
+
+def _part(result: FitResult, start: int, members: int) -> FitResult:
+    """Return the replicas of one job, without the replica axis where it has one member.
+
+    Training states are left behind: they are most of the memory, and nobody goes on from a fold.
+    """
+    own = slice(start, start + members) if members > 1 else start
+    trees = (result.params, result.collections, result.control)
+    params, collections, control = jax.tree.map(lambda leaf: np.asarray(leaf)[own], trees)
+    history = [
+        row | {"replica": row["replica"] - start}
+        for row in result.history
+        if start <= row["replica"] < start + members
+    ]
+    return FitResult(params, collections, None, control, history, result.seconds)
