@@ -10,7 +10,7 @@ import jaxomics
 
 ROOT = Path(jaxomics.__file__).parent
 BASE = {"types", "config", "errors"}
-SHARED_DATA = {"data.batch", "data.sampling", "data.preprocess"}
+SHARED_DATA = {"data.batch", "data.sampling", "data.preprocess", "data.store", "data.stream"}
 ENGINE = BASE | SHARED_DATA | {"models.base", "engine"}
 
 # A layer and what of ours it may import. What is not named here is the top: `commands`, and

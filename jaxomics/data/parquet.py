@@ -1,0 +1,105 @@
+"""Parquet tables read in row chunks, for tables that do not fit memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxomics.data.delimited import naming_damage
+from jaxomics.errors import InputError
+
+_OTHER = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_RESERVED = ("features_", "truth_", "measured_", ".")
+
+
+class Ids(NamedTuple):
+    """Names of a table: its id column, sample ids row by row, and feature names."""
+
+    column: str
+    index: pd.Index
+    features: pd.Index
+
+
+def view_files(folder: Path) -> dict[str, Path]:
+    """Return the `VIEW.parquet` files of a cohort folder by view.
+
+    Raises:
+      InputError: there is none, or a view is a text table, which cannot be read in chunks.
+    """
+    found = {path.stem: path for path in sorted(folder.glob("*.parquet")) if _is_view(path.stem)}
+    text = [path.name for path in sorted(folder.glob("*")) if path.name.endswith(_OTHER)]
+    alone = [name for name in text if _is_view(name) and name.split(".")[0] not in found]
+    if alone or not found:
+        raise InputError(
+            f"{folder}: expected one VIEW.parquet per view, found {', '.join(alone) or 'none'}; "
+            "convert the tables to parquet, or read them with `read_cohort` if memory allows"
+        )
+    return found
+
+
+def id_column(path: Path) -> Ids:
+    """Return names of one table without reading its values.
+
+    Raises:
+      InputError: the file is damaged, sample ids are missing or repeated, or a column holds
+        anything but numbers.
+    """
+    with naming_damage(path, "a parquet table"), pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        named = (schema.pandas_metadata or {}).get("index_columns", [])
+        column = next((c for c in named if isinstance(c, str)), schema.names[0])
+        ids = file.read(columns=[column]).column(0)
+    kind = ids.type
+    if pa.types.is_floating(kind) or pa.types.is_boolean(kind) or ids.null_count:
+        raise InputError(
+            f"{path}: expected sample ids in {column!r}, found {ids.null_count} empty ones of type "
+            f"{kind}; store the ids as index or first column"
+        )
+    index = pd.Index([str(name).strip() for name in ids.to_pylist()])
+    repeated = index[index.duplicated()]
+    if len(repeated):
+        raise InputError(
+            f"{path}: expected unique sample ids, found {len(repeated)} repeated, the first is "
+            f"{repeated[0]!r}; average or remove the repeats"
+        )
+    for field in schema:
+        if field.name != column and not _is_number(field.type):
+            raise InputError(
+                f"{path}: expected numbers, found type {field.type} in column {field.name!r}; "
+                "write numbers, and leave missing cells empty"
+            )
+    features = pd.Index([name.strip() for name in schema.names if name != column])
+    return Ids(column, index, features)
+
+
+def row_chunks(
+    path: Path, ids: Ids, rows: np.ndarray, size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (row numbers [k], float32 [k, features]) of a table, at most `size` rows at a time.
+
+    Args:
+      path: the table.
+      ids: its names.
+      rows: where each of its rows belongs, in the order of the file.
+      size: rows per chunk; memory holds one row group, decoded as far as needed, besides.
+    """
+    start = 0
+    with naming_damage(path, "a parquet table"), pq.ParquetFile(path) as file:
+        for piece in file.iter_batches(batch_size=size):
+            values = piece.drop_columns([ids.column]).to_pandas(ignore_metadata=True)
+            yield rows[start : start + len(piece)], values.to_numpy(np.float32, na_value=np.nan)
+            start += len(piece)
+
+
+def _is_view(name: str) -> bool:
+    """Can a table of this name be a view?"""
+    return name.split(".")[0] != "labels" and not name.startswith(_RESERVED)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    """Is this a type of numbers?"""
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
