@@ -28,8 +28,8 @@ from jaxomics.figures.style import (
 NOT_SETTINGS = ("trial", "group", "state", "value", "epochs")
 """Columns of the trials table that are no settings."""
 _LOG_RATIO = 30.0
-_COLOURMAP = "viridis_r"
-_DRAWN_BEST = 2.6
+_COLOURMAP = "viridis"
+_BEST = 2.6
 
 
 def optimisation_history(trials: pd.DataFrame, metric: str = "value") -> Figure:
@@ -131,10 +131,9 @@ def parallel_coordinates(trials: pd.DataFrame, metric: str = "value") -> Figure:
     for row in trials.index[trials["state"] == "pruned"]:
         axes.plot(x, places.loc[row], color=PALE, linewidth=0.8, zorder=1)
     for rank, row in reversed(list(enumerate(complete.index))):
-        axes.plot(
-            x, places.loc[row], color=colours.to_rgba(values[rank]), zorder=3 if rank == 0 else 2,
-            linewidth=_DRAWN_BEST if rank == 0 else 1.0, marker="o" if rank == 0 else "",
-        )  # fmt: skip
+        axes.plot(x, places.loc[row], color=colours.to_rgba(values[rank]), linewidth=1.0, zorder=2)
+    best = places.loc[complete.index[0]]
+    axes.plot(x, best, color=COLOURS[1], linewidth=_BEST, marker="o", zorder=3)
     _draw_scales(axes, trials, shown)
     bar = figure.colorbar(colours, ax=axes, extend="max", pad=0.02)
     bar.set_label(f"{plain(metric)} (lower is better)", fontsize=TICK_SIZE)
@@ -156,8 +155,9 @@ def _draw_scales(axes: Axes, trials: pd.DataFrame, shown: list[str]) -> None:
             marks = dict(zip(_places(values), map(str, values), strict=True))
         for place, text in marks.items():
             axes.annotate(
-                shorten(plain(text), 12), (x, place), (3, 2), textcoords="offset points",
-                fontsize=7.5, color=INK, zorder=4,
+                shorten(plain(text), 12), (x, place), (4, 0), textcoords="offset points",
+                fontsize=7.5, color=INK, va="center", zorder=4,
+                bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
             )  # fmt: skip
     axes.set_xticks(
         np.arange(len(shown)),

@@ -39,6 +39,8 @@ IDENTITY = "identity"
 VOID = "void:"
 """Attributes of a study that name trials which do not count, and why: lost with their process,
 interrupted, or drawn beyond the number wanted."""
+ASKED, TOLD = "asked", "told"
+"""Attributes of a trial: its process and the first trial of its group; epochs, seconds, note."""
 PATIENCE_SECONDS = 10.0
 """How long the one who makes a study may take to write its identity."""
 
@@ -165,8 +167,7 @@ class Search:
             for _ in range(size):
                 trial = self.study.ask(self._distributions)
                 drawn.append(trial)
-                trial.set_user_attr("process", process)
-                trial.set_user_attr("group", drawn[0].number)
+                trial.set_user_attr(ASKED, {"process": process, "group": drawn[0].number})
                 self._sampler.fixed = {
                     field: drawn[0].params[field] for field in self._static if field in self.space
                 }
@@ -187,7 +188,7 @@ class Search:
                     group.trials[replica].report(value, epoch)
                 except UpdateFinishedTrialError:  # set aside: this process stood still too long
                     return True
-                return group.trials[replica].should_prune()
+                return bool(group.trials[replica].should_prune())
 
         return judge
 
@@ -201,7 +202,9 @@ class Search:
     ) -> None:
         """Tell what became of the trials of a group.
 
-        A trial that was set aside in the meantime, because its process stood still, stays so.
+        A trial that was set aside in the meantime, because its process stood still, stays so. One
+        that diverged is told as pruned, with a note, so that the sampler avoids its settings:
+        Optuna's samplers do not look at failed trials.
 
         Args:
           group: as asked.
@@ -209,21 +212,17 @@ class Search:
           best: the objective is the best value of a trial rather than its last.
           seconds: how long the group took.
         """
-        states = {
-            "complete": TrialState.COMPLETE,
-            "pruned": TrialState.PRUNED,
-            "failed": TrialState.FAIL,
-        }
         with reaching(self._where):
             for trial, outcome in zip(group.trials, outcomes, strict=True):
-                value = outcome.value(best=best) if outcome.state == "complete" else None
+                complete = outcome.state == "complete"
+                value = outcome.value(best=best) if complete else None
+                state = TrialState.COMPLETE if complete else TrialState.PRUNED
+                told = {"epochs": len(outcome.values), "seconds": seconds / len(outcomes)}
                 try:
-                    trial.set_user_attr("epochs", len(outcome.values))
-                    trial.set_user_attr("note", outcome.note)
-                    trial.set_user_attr("seconds", seconds / len(outcomes))
+                    trial.set_user_attr(TOLD, told | {"note": outcome.note})
                 except UpdateFinishedTrialError:
                     continue
-                self.study.tell(trial, value, state=states[outcome.state], skip_if_finished=True)
+                self.study.tell(trial, value, state=state, skip_if_finished=True)
 
     def abandon(self, group: Group) -> None:
         """Set the trials of a group aside: they were not trained to their end."""
@@ -248,7 +247,7 @@ class Search:
         """
         complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
         if not complete:
-            notes = [trial.user_attrs.get("note") for trial in self.trials()]
+            notes = [trial.user_attrs.get(TOLD, {}).get("note") for trial in self.trials()]
             why = f"the last diverged with {notes[-1]}" if any(notes) else "none was finished"
             raise InputError(
                 f"expected a trial with finite training, found none: {why}; search smaller "
@@ -297,7 +296,7 @@ def _decode(limits: Range, param: Any) -> Any:
 
 def _is_lost(trial: FrozenTrial, dead: set[str]) -> bool:
     """Tell whether the process of a running trial is dead, or died before it left its name."""
-    process, begun = trial.user_attrs.get("process"), trial.datetime_start
+    process, begun = trial.user_attrs.get(ASKED, {}).get("process"), trial.datetime_start
     if process is None and begun is not None:
         return (datetime.now() - begun).total_seconds() > GRACE_SECONDS
     return process in dead

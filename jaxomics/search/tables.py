@@ -8,13 +8,8 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from jaxomics.search.space import is_single, label
-from jaxomics.search.study import Search
+from jaxomics.search.study import ASKED, TOLD, Search
 
-STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
 ENOUGH = 4
 """Least number of complete trials from which importances are worth a figure."""
 
@@ -26,16 +21,21 @@ def trials_table(search: Search) -> pd.DataFrame:
     trial's last, none for a failed one), one column per field of the space, epochs.
     """
     trials = _finished(search)
-    groups = {first: i for i, first in enumerate(sorted({t.user_attrs["group"] for t in trials}))}
+    first = [trial.user_attrs[ASKED]["group"] for trial in trials]
+    groups = {number: i for i, number in enumerate(sorted(set(first)))}
+    states = [_state(trial) for trial in trials]
     columns: dict[str, list[Any]] = {
         "trial": [trial.number for trial in trials],
-        "group": [groups[trial.user_attrs["group"]] for trial in trials],
-        "state": [STATES[trial.state] for trial in trials],
-        "value": [math.nan if trial.value is None else trial.value for trial in trials],
+        "group": [groups[number] for number in first],
+        "state": states,
+        "value": [
+            math.nan if trial.value is None or state == "failed" else trial.value
+            for trial, state in zip(trials, states, strict=True)
+        ],
     }
     for field in search.space:
         columns[field] = _column([search.values(trial.params)[field] for trial in trials])
-    columns["epochs"] = [trial.user_attrs["epochs"] for trial in trials]
+    columns["epochs"] = [trial.user_attrs[TOLD]["epochs"] for trial in trials]
     return pd.DataFrame(columns)
 
 
@@ -70,12 +70,12 @@ def timing_table(search: Search) -> pd.DataFrame:
     The seconds of a group are divided equally among its trials.
     """
     trials = _finished(search)
-    names = list(dict.fromkeys(trial.user_attrs["process"] for trial in trials))
+    names = list(dict.fromkeys(trial.user_attrs[ASKED]["process"] for trial in trials))
     return pd.DataFrame(
         {
             "trial": [trial.number for trial in trials],
-            "process": [names.index(trial.user_attrs["process"]) for trial in trials],
-            "seconds": [trial.user_attrs["seconds"] for trial in trials],
+            "process": [names.index(trial.user_attrs[ASKED]["process"]) for trial in trials],
+            "seconds": [trial.user_attrs[TOLD]["seconds"] for trial in trials],
         }
     )
 
@@ -83,6 +83,13 @@ def timing_table(search: Search) -> pd.DataFrame:
 def _finished(search: Search) -> list[FrozenTrial]:
     """Return the finished trials that count."""
     return [trial for trial in search.trials() if trial.state.is_finished()]
+
+
+def _state(trial: FrozenTrial) -> str:
+    """Return how a finished trial ended: complete, pruned or failed."""
+    if trial.state == TrialState.COMPLETE:
+        return "complete"
+    return "failed" if trial.user_attrs[TOLD]["note"] else "pruned"
 
 
 def _column(values: list[Any]) -> list[Any]:
