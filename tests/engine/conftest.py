@@ -1,4 +1,4 @@
-"""A model small enough to compile in an instant: it learns the mean of each feature."""
+"""Models small enough to compile in an instant: a mean, and a coder alone or against a critic."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 from flax import struct
 
 from jaxomics.data.batch import Data, Standard, make_data
@@ -46,6 +47,65 @@ def mean_model(features: int = 3) -> Model:
         return value, Aux({"loss": value}, collections)
 
     return Model(init, (Player("own", loss, lambda hyper: optax.adam(hyper.learning_rate)),))
+
+
+class Coder(nn.Module):
+    """Features and conditionals to features, with batch statistics on the way."""
+
+    @nn.compact
+    def __call__(self, batch: Any, train: bool):
+        x = jnp.concatenate([batch.x["rna"], batch.conditionals["rna"]], axis=1)
+        # No bias: the norm takes it away again, and Adam would blow up its rounding errors.
+        hidden = nn.Dense(4, use_bias=False)(x)
+        norm = nn.BatchNorm(use_running_average=not train, momentum=0.9)
+        hidden = norm(hidden, mask=batch.weight["rna"][:, None] > 0)
+        return nn.Dense(batch.x["rna"].shape[1])(jnp.tanh(hidden))
+
+
+def coder_model(*, critic: bool) -> Model:
+    """x^ = coder(x); with a critic, which tells x from x^, it is a game of two."""
+
+    def init(key: jax.Array, batch: Any) -> Variables:
+        found = Coder().init(key, batch, train=True)
+        params = {"coder": found["params"]}
+        if critic:
+            params["critic"] = {"w": jax.random.normal(key, (batch.x["rna"].shape[1],))}
+        return Variables(params, {"coder": found["batch_stats"]})
+
+    def code(params: Any, collections: Any, batch: Any, train: bool):
+        variables = {"params": params["coder"], "batch_stats": collections["coder"]}
+        return Coder().apply(variables, batch, train, mutable=["batch_stats"])
+
+    def code_loss(params: Any, collections: Any, batch: Any, key: Any, hyper: Any, *, train: bool):
+        out, new = code(params, collections, batch, train)
+        value = masked_mse(out, batch.x["rna"], batch.observed["rna"])
+        if critic:
+            value = value + 0.1 * jnp.mean(jax.nn.softplus(-out @ params["critic"]["w"]))
+        return value, Aux({"loss": value}, {"coder": new["batch_stats"]})
+
+    def judge(params: Any, collections: Any, batch: Any, key: Any, hyper: Any, *, train: bool):
+        out, _ = code(params, collections, batch, train)
+        real, fake = (x @ params["critic"]["w"] for x in (batch.x["rna"], out))
+        value = jnp.mean(jax.nn.softplus(-real) + jax.nn.softplus(fake))
+        return value, Aux({"loss": value}, {})
+
+    def adam(hyper: Any) -> optax.GradientTransformation:
+        return optax.adam(hyper.learning_rate)
+
+    players = (Player("coder", code_loss, adam), Player("critic", judge, adam, updates=2))
+    if not critic:
+        return Model(init, players[:1])
+    return Model(init, players, "sequential", monitor="coder/loss")
+
+
+@pytest.fixture(scope="session")
+def models() -> dict[str, Model]:
+    """A model without collections, one with batch statistics, and a game."""
+    return {
+        "mean": mean_model(),
+        "norm": coder_model(critic=False),
+        "game": coder_model(critic=True),
+    }
 
 
 def split_of(train: list[int], valid: list[int] | None = None, padded: int = 0) -> Split:
