@@ -16,11 +16,13 @@ True
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +37,7 @@ from jaxomics.errors import InputError, unknown
 FORMAT = 1
 """Number of the layout on disk; other layouts are refused."""
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 4 << 20
 """Tables are written, and statistics are gathered, in pieces of about so many bytes."""
 
 
@@ -63,12 +65,15 @@ class Store:
     def read(self, view: str, rows: Any) -> np.ndarray:
         """Return rows of a view, float32 [rows, features] in original units, NaN = not measured.
 
-        The file is mapped for the time of the call only, so that pages once read do not add to
-        the memory of this process.
+        Rows are read, not mapped, since pages of a map that were once read count as memory of
+        this process.
 
         Args:
           view: name of the view.
           rows: row numbers, or a slice.
+
+        Raises:
+          InputError: there is no such view, or its file was cut off since the store was opened.
         """
         if view not in self.features:
             raise unknown("view", view, self.features)
@@ -227,8 +232,27 @@ def _view_path(folder: Path, view: str) -> Path:
 
 
 def _read(path: Path, rows: Any) -> np.ndarray:
-    """Return rows of an array on disk, copied into memory."""
-    return np.array(np.load(path, mmap_mode="r")[rows])
+    """Return rows of an array on disk, each run of consecutive rows in one read."""
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, kind = np.lib.format.read_array_header_1_0(file)
+            begin = file.tell()
+            wanted = np.arange(shape[0])[rows]
+            out = np.empty((len(wanted), *shape[1:]), kind)
+            size = out.itemsize * math.prod(shape[1:])
+            breaks = np.flatnonzero(np.diff(wanted) != 1) + 1
+            for first, last in pairwise([0, *breaks.tolist(), len(wanted)]):
+                if size and last > first:
+                    file.seek(begin + int(wanted[first]) * size)
+                    if file.readinto(out[first:last].data.cast("B")) != (last - first) * size:
+                        raise EOFError("the file ends too early")
+    except (OSError, EOFError) as error:
+        raise InputError(
+            f"{path}: expected a whole array, found a file that cannot be read ({error}); write "
+            "the store again"
+        ) from error
+    return out
 
 
 def _chunk_rows(features: int) -> int:

@@ -179,8 +179,16 @@ class RowStream(Iterator[Rows]):
         self._digest = _digest(store.digest, plan.digest)
 
     def __next__(self) -> Rows:
-        """Return the next step's rows."""
-        return next(self._iterator)
+        """Return the next step's rows.
+
+        Raises:
+          InputError: a file of the store cannot be read.
+        """
+        try:
+            return next(self._iterator)
+        except InputError as error:
+            # Grain appends a note on its own frames; messages to users have one line.
+            raise InputError(str(error).splitlines()[0]) from None
 
     def get_state(self) -> bytes:
         """Return the place in the plan, as JSON of less than 256 bytes.
