@@ -14,7 +14,7 @@ from jaxomics.data.conditionals import Conditionals, fit_conditionals
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.preprocess import Preprocess, fit_preprocess
 from jaxomics.engine.devices import use_compilation_cache
-from jaxomics.engine.fit import Recorder
+from jaxomics.engine.drive import Recorder
 from jaxomics.engine.state import FitResult, Split
 from jaxomics.errors import InputError, unknown
 from jaxomics.inference import Member, complete, encode, residual_variance, spread

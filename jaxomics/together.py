@@ -1,14 +1,32 @@
 """Several estimators fitted by one program: the folds, seeds and settings of one model."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
 
 from jaxomics.data.agree import agree
+from jaxomics.data.batch import Data
 from jaxomics.data.container import MultiOmics
 from jaxomics.engine.devices import use_compilation_cache
-from jaxomics.engine.fit import Recorder
+from jaxomics.engine.drive import Halt, Recorder
+from jaxomics.engine.state import FitResult
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator, Names
-from jaxomics.training import train_jobs
+from jaxomics.training import Job, train_jobs
+
+
+class Trained(NamedTuple):
+    """Trainings done together, before what follows them.
+
+    Attributes:
+      data: the cohort as the models read it.
+      jobs, results: one per estimator.
+    """
+
+    data: Data
+    jobs: list[Job]
+    results: list[FitResult]
 
 
 def fit_together(
@@ -36,27 +54,54 @@ def fit_together(
 
     Yields:
       The estimators, fitted, in order: what follows training is done when the next one is asked
-      for. Those that came before may be let go to save memory.
+      for.
 
     Raises:
       InputError: settings that differ in more than `hyper`; see also `Estimator.fit`.
     """
-    _check_alike(estimators)
-    use_compilation_cache()
-    watched = valid or [None] * len(estimators)
-    _prepare(estimators, cohort, samples, watched)
-    first = estimators[0]
-    data = first.data(cohort)
-    jobs = [
-        one.job(data.replace(conditionals=one.conditionals_.apply(cohort))) for one in estimators
-    ]
-    results = train_jobs(
-        first.model_, data, jobs, first.settings.train,
-        recorder=recorder, max_replicas=max_replicas,
-    )  # fmt: skip
+    data, jobs, results = train_together(
+        estimators, cohort, samples, valid, recorder=recorder, max_replicas=max_replicas
+    )
     for one, job in zip(estimators, jobs, strict=True):
         one.finish(cohort, data.replace(conditionals=job.conditionals), results.pop(0))
         yield one
+
+
+def train_together(
+    estimators: Sequence[Estimator],
+    cohort: MultiOmics,
+    samples: Sequence[Names | None],
+    valid: Sequence[Names | None] | None = None,
+    *,
+    recorder: Recorder | None = None,
+    max_replicas: int | None = None,
+    halt: Halt | None = None,
+) -> Trained:
+    """Prepare and train, but leave out what follows; arguments as for `fit_together`.
+
+    Args:
+      estimators: with equal settings but for `hyper`.
+      cohort: the data of all.
+      samples: training samples of each.
+      valid: samples to watch the training of each on.
+      recorder: run folder, progress and resuming.
+      max_replicas: most replicas at a time.
+      halt: stops replicas; see `fit_many`.
+    """
+    _check_alike(estimators)
+    use_compilation_cache()
+    _prepare(estimators, cohort, samples, valid or [None] * len(estimators))
+    first = estimators[0]
+    data = first.data(cohort)
+    jobs = [
+        one.job(data.replace(conditionals=jnp.asarray(one.conditionals_.apply(cohort))))
+        for one in estimators
+    ]
+    results = train_jobs(
+        first.model_, data, jobs, first.settings.train,
+        recorder=recorder, max_replicas=max_replicas, halt=halt,
+    )  # fmt: skip
+    return Trained(data, jobs, results)
 
 
 def _prepare(

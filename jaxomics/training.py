@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxomics.data.batch import Data, Standard
-from jaxomics.engine.fit import Recorder, fit
+from jaxomics.engine.drive import Halt, Recorder
+from jaxomics.engine.fit import fit
 from jaxomics.engine.replicate import fit_many, stack
 from jaxomics.engine.state import FitResult, Split, Train
 from jaxomics.errors import InputError
@@ -42,6 +43,7 @@ def train_jobs(
     *,
     recorder: Recorder | None = None,
     max_replicas: int | None = None,
+    halt: Halt | None = None,
 ) -> list[FitResult]:
     """Train all members of all jobs by one program; the data are held once.
 
@@ -55,6 +57,7 @@ def train_jobs(
       train: static settings.
       recorder: run folder, progress and resuming.
       max_replicas: most replicas at a time; see `fit_many`.
+      halt: stops replicas, numbered job by job; see `fit_many`.
 
     Returns:
       One result per job, with a leading axis of members if there are several; without the
@@ -64,7 +67,7 @@ def train_jobs(
       InputError: some jobs have validation rows and others none.
     """
     members = train.ensemble
-    if len(jobs) * members == 1:
+    if len(jobs) * members == 1 and halt is None:
         (job,) = jobs
         data = data.replace(conditionals=job.conditionals)
         key = jax.random.key(job.seed)
@@ -82,6 +85,7 @@ def train_jobs(
         keys=jnp.concatenate(keys),
         recorder=recorder,
         max_replicas=max_replicas,
+        halt=halt,
     )
     return [_part(whole, i * members, members) for i in range(len(jobs))]
 
