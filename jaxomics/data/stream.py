@@ -115,10 +115,12 @@ class EpochPlan:
             )
         self.steps = size // batch
         self._length = epochs * self.steps
-        words = np.array(jax.random.key_data(key))
+        words = jnp.array(jax.random.key_data(key))
         # A copy, because steps overwrite the state that the run's key belongs to.
         own = jax.random.wrap_key_data(words, impl=jax.random.key_impl(key))
-        self.digest = _digest(words.tobytes(), np.asarray(rows[:size], np.int64).tobytes(), batch)
+        self.digest = _digest(
+            np.asarray(words).tobytes(), np.asarray(rows[:size], np.int64).tobytes(), batch
+        )
         draw = jax.jit(partial(paired_plan, batch=batch, steps=self.steps))
         held = jnp.asarray(rows)
         self._weight = np.ones(batch, np.float32)
