@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxomics.engine.devices import Layout, one_device
 from jaxomics.engine.fit import Programs, Settings, begin
 from jaxomics.types import Key
 
@@ -62,8 +63,10 @@ def even_size(replicas: int, most: int) -> int:
     return -(-replicas // chunks)
 
 
-def program_bytes(programs: Programs, settings: Settings, keys: Key) -> int:
-    """Return the bytes that a run takes besides its data, as the compiler plans them.
+def program_bytes(
+    programs: Programs, settings: Settings, keys: Key, layout: Layout | None = None
+) -> int:
+    """Return the bytes that a run takes on a device besides its data, as the compiler plans them.
 
     The larger of drawing parameters and training; the compiled programs stay in JAX's cache, so
     that the run itself does not compile them again.
@@ -71,9 +74,10 @@ def program_bytes(programs: Programs, settings: Settings, keys: Key) -> int:
     Args:
       programs: mapped over replicas and jitted.
       settings, keys: of some replicas; arrays, or what `jax.eval_shape` returns in their place.
+      layout: where they lie; by default on one device.
     """
-    carry = carries(programs, settings, keys)
-    zero = jax.ShapeDtypeStruct((), jnp.int32)
+    layout = layout or one_device()
+    carry, zero = layout.spread(carries(programs, settings, keys)), layout.number(0)
     draw = programs.draw.lower(*settings, keys)  # pyright: ignore[reportFunctionMemberAccess]
     epochs = programs.epochs.lower(*carry, *settings, zero, zero)
     planned = max(planned_bytes(draw.compile()), planned_bytes(epochs.compile()))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxomics.engine.devices import is_key
 from jaxomics.errors import InputError
 
 SMALL = 2 << 30
@@ -33,10 +34,16 @@ class Checkpoints:
 
         logging.getLogger("absl").setLevel(logging.ERROR)
         self._ocp = ocp
+        folder.mkdir(parents=True, exist_ok=True)
+        # Of several processes that train together one writes, and waits for no other.
+        own = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
         self._manager = ocp.CheckpointManager(
             folder.resolve(),
-            item_handlers=ocp.StandardCheckpointHandler(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=2, create=True),
+            item_handlers=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=2, create=False, multiprocessing_options=alone
+            ),
         )
 
     def __enter__(self) -> "Checkpoints":
@@ -152,20 +159,15 @@ def store_size(folder: Path, replicas: int, size: int) -> None:
         temporary.replace(plan)
 
 
-def _is_key(leaf: Any) -> bool:
-    """Is this an array of PRNG keys?"""
-    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _raw(leaf: Any) -> Any:
     """Return a leaf as numbers: PRNG keys as their words."""
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 
 def _cooked(value: Any, like: Any) -> Any:
     """Return stored numbers as what `like` is."""
     array = jnp.array(value)
-    return jax.random.wrap_key_data(array) if _is_key(like) else array
+    return jax.random.wrap_key_data(array) if is_key(like) else array
 
 
 def save_model(path: Path, tree: Any) -> None:

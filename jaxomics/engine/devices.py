@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxomics.errors import InputError
@@ -189,6 +190,11 @@ def make_layout(
     return Layout(Mesh(chosen, (REPLICA, DATA), axis_types=(AxisType.Auto,) * 2), backend)
 
 
+def one_device() -> Layout:
+    """Return the layout of the device that JAX takes by itself."""
+    return make_layout(1, jax.local_devices()[:1])
+
+
 def default_devices() -> list[Device]:
     """Return the devices that a run uses if it is not told: all, of all processes.
 
@@ -208,20 +214,26 @@ def _evenly(devices: Sequence[Device], each: int) -> list[Device]:
     return [device for process in sorted(own) for device in own[process][:each]]
 
 
-def _is_key(leaf: Any) -> bool:
-    """Is this an array of PRNG keys?"""
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def is_key(leaf: Any) -> bool:
+    """Is this an array of PRNG keys, or the shape and type of one?"""
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _put(tree: T, sharding: NamedSharding) -> T:
-    """Place arrays; where several processes do so, each gives its own devices their parts."""
-    if sharding.is_fully_addressable:
-        return jax.device_put(tree, sharding)
+    """Place arrays; where several processes do so, each gives its own devices their parts.
 
-    def put(leaf: Any) -> Array:
-        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+    Shapes and types in the place of arrays learn where the arrays will lie; what is being traced
+    stays as it is.
+    """
+
+    def put(leaf: Any) -> Any:
+        if isinstance(leaf, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+        if isinstance(leaf, Tracer):
+            return leaf
+        if sharding.is_fully_addressable or not getattr(leaf, "is_fully_addressable", True):
             return jax.device_put(leaf, sharding)
-        if _is_key(leaf):
+        if is_key(leaf):
             return jax.random.wrap_key_data(put(jax.random.key_data(leaf)))
         host = np.asarray(leaf)
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
@@ -231,7 +243,7 @@ def _put(tree: T, sharding: NamedSharding) -> T:
 
 def _fetch(leaf: Any) -> Any:
     """Return one array whole: numbers as numpy arrays, keys on this process's own device."""
-    if _is_key(leaf):
+    if is_key(leaf):
         return jax.random.wrap_key_data(_fetch(jax.random.key_data(leaf)))
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         if not leaf.is_fully_replicated:

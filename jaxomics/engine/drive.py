@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxomics.engine.checkpoint import Checkpoints, chunk_folders, latest_epoch
+from jaxomics.engine.devices import Layout, one_device
 from jaxomics.engine.log import Progress, rewind_lines, write_lines
+from jaxomics.engine.processes import from_writer, highest, is_writer
 from jaxomics.engine.state import Control, FitResult, Train, TrainState
 from jaxomics.errors import InputError, NonFiniteError
 
@@ -29,6 +31,7 @@ Halt = Callable[[Rows], Sequence[int]]
 """Told the rows of the epochs just done, returns the numbers of the replicas to stop."""
 
 Carry = tuple[TrainState, Control]
+T = TypeVar("T")
 
 
 class Recorder(NamedTuple):
@@ -51,14 +54,17 @@ class Chunk(NamedTuple):
     """Replicas that are trained at the same time.
 
     Attributes:
-      replicas: their numbers; places in the carry beyond them are padding.
+      replicas: their numbers.
       begin: returns fresh carries.
       settings: returns what the program reads beside them.
+      places: length of the replica axis of carries and settings; those beyond the replicas repeat
+        the last one, and are neither saved nor returned.
     """
 
     replicas: range
     begin: Callable[[], Carry]
     settings: Callable[[], tuple]
+    places: int = 1
 
 
 class Trained(NamedTuple):
@@ -85,6 +91,7 @@ class Driver:
         recorder: Recorder,
         chunks: Sequence[Chunk],
         *,
+        layout: Layout | None = None,
         halt: Halt | None = None,
         block: int | None = None,
     ):
@@ -97,6 +104,8 @@ class Driver:
           recorder: run folder, progress and resuming.
           chunks: in the order of their replicas; with one, its checkpoints lie in `checkpoints/`
             itself, with several in `checkpoints/chunk_000/` and so on.
+          layout: where carries and settings lie; if it spans several processes, all of them
+            drive the same chunks, and one writes. By default on one device.
           halt: asked after each call which replicas to stop; needs a program that freezes.
           block: epochs per call; by default as many as take `CALL_SECONDS`.
 
@@ -106,8 +115,15 @@ class Driver:
         if block is not None and not 1 <= block <= BUFFER:
             raise InputError(f"expected a block of 1 to {BUFFER} epochs, found {block}")
         self.seconds = {"compile": 0.0, "run": 0.0, "pause": 0.0}
+        self._saves = recorder.folder is not None
+        recorder = recorder if is_writer() else Recorder()
         self._program, self._train, self._recorder = program, train, recorder
-        self._chunks, self._halt, self._block = chunks, halt, block
+        self._layout, self._chunks, self._halt, self._block = (
+            layout or one_device(),
+            chunks,
+            halt,
+            block,
+        )
         self._compiled: Any = None
         self._epochs = block or 1
         self._folders: list[Path] = []
@@ -140,11 +156,11 @@ class Driver:
             checkpoints = None
             if self._folders:
                 checkpoints = stack.enter_context(Checkpoints(self._folders[number]))
-            done, state, control = _start(chunk, checkpoints)
+            done, state, control = self._start(chunk, checkpoints)
             rows = [row for row in self._logged if row["replica"] in chunk.replicas]
             settings, saved = None, time.monotonic()
             with interruptible() as interrupted:
-                while done < epochs and _active(control, chunk):
+                while done < epochs and self._active(control, chunk):
                     settings = settings or chunk.settings()
                     count = min(self._epochs, epochs - done, BUFFER)
                     state, control, told = self._call(state, control, settings, done, count)
@@ -153,22 +169,47 @@ class Driver:
                     rows += new
                     control = self._judge(control, new, chunk)
                     self._progress.update(number * epochs + done, self._message(new, number))
-                    stop = bool(interrupted)
-                    due = time.monotonic() - saved > self._train.checkpoint_seconds
-                    if checkpoints and (stop or due):
-                        self._save(checkpoints, done, (state, control), wait=stop)
+                    late = time.monotonic() - saved > self._train.checkpoint_seconds
+                    stop, due = self._decide(bool(interrupted), late)
+                    if self._saves and (stop or due):
+                        self._save(chunk, checkpoints, done, (state, control), wait=stop)
                         saved = time.monotonic()
                     if stop:
                         raise KeyboardInterrupt(f"stopped after epoch {done} of {epochs}")
-            if checkpoints:
-                self._save(checkpoints, done, (state, control), wait=True)
-        return Trained(state, control, rows)
+            if self._saves:
+                self._save(chunk, checkpoints, done, (state, control), wait=True)
+        return Trained(*_cut(self._layout.home((state, control)), chunk), rows)
+
+    def _start(
+        self, chunk: Chunk, checkpoints: Checkpoints | None
+    ) -> tuple[int, TrainState, Control]:
+        """Return epochs done and carries: those of the newest checkpoint, or fresh ones."""
+        stored = checkpoints.latest() if checkpoints else None
+        epoch = int(from_writer(np.int32(-1 if stored is None else stored)))
+        if epoch < 0:
+            return 0, *chunk.begin()
+        like = jax.eval_shape(lambda: _cut(chunk.begin(), chunk))
+        carry = checkpoints.restore(epoch, like) if checkpoints else like
+        return epoch, *self._layout.spread(_padded(from_writer(carry), chunk))
+
+    def _active(self, control: Control, chunk: Chunk) -> bool:
+        """Is any replica of the chunk still training? Padding does not count."""
+        active = np.atleast_1d(np.asarray(self._layout.home(control.active)))
+        return bool(np.any(active[: len(chunk.replicas)]))
+
+    def _decide(self, stop: bool, due: bool) -> tuple[bool, bool]:
+        """Return whether to stop and whether to save: what any process wants, all do.
+
+        The number of epochs of the next call is the same everywhere from then on, too.
+        """
+        stop, due, self._epochs = highest(np.array([stop, due, self._epochs], np.int32)).tolist()
+        return bool(stop), bool(due)
 
     def _call(
         self, state: TrainState, control: Control, settings: tuple, done: int, count: int
     ) -> tuple[TrainState, Control, tuple]:
         """Run `count` epochs; return the carries, and metrics and activity on the host."""
-        first, length = jnp.asarray(done, jnp.int32), jnp.asarray(count, jnp.int32)
+        first, length = self._layout.number(done), self._layout.number(count)
         begun = time.perf_counter()
         if self._compiled is None:
             lowered = self._program.lower(state, control, *settings, first, length)
@@ -192,14 +233,24 @@ class Driver:
         places = [place for place, replica in enumerate(chunk.replicas) if replica in halted]
         if not places:
             return control
-        keep = np.ones(np.shape(control.active), bool)
-        keep[places] = False
-        return control.replace(active=control.active & keep)
+        active = np.array(self._layout.home(control.active))
+        active[places] = False
+        return control.replace(active=self._layout.spread(jnp.asarray(active)))
 
-    def _save(self, checkpoints: Checkpoints, done: int, carry: Carry, *, wait: bool) -> None:
+    def _save(
+        self,
+        chunk: Chunk,
+        checkpoints: Checkpoints | None,
+        done: int,
+        carry: Carry,
+        *,
+        wait: bool,
+    ) -> None:
         """Save a chunk's carries, and note how long training paused for it."""
         begun = time.perf_counter()
-        checkpoints.save(done, carry, wait=wait)
+        carry = _cut(self._layout.home(carry), chunk)
+        if checkpoints:
+            checkpoints.save(done, carry, wait=wait)
         self.seconds["pause"] += time.perf_counter() - begun
 
     def _message(self, rows: Rows, number: int) -> str:
@@ -238,17 +289,19 @@ def interruptible() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _start(chunk: Chunk, checkpoints: Checkpoints | None) -> tuple[int, TrainState, Control]:
-    """Return epochs done and carries: those of the newest checkpoint, or fresh ones."""
-    epoch = checkpoints.latest() if checkpoints else None
-    if checkpoints is None or epoch is None:
-        return 0, *chunk.begin()
-    return epoch, *checkpoints.restore(epoch, jax.eval_shape(chunk.begin))
+def _cut(tree: T, chunk: Chunk) -> T:
+    """Return carries without padding."""
+    size = len(chunk.replicas)
+    return tree if chunk.places == size else jax.tree.map(lambda leaf: leaf[:size], tree)
 
 
-def _active(control: Control, chunk: Chunk) -> bool:
-    """Is any replica of the chunk still training? Padding does not count."""
-    return bool(np.any(np.atleast_1d(np.asarray(control.active))[: len(chunk.replicas)]))
+def _padded(tree: T, chunk: Chunk) -> T:
+    """Return carries with padding: the last replica, repeated."""
+    size = len(chunk.replicas)
+    if chunk.places == size:
+        return tree
+    places = np.minimum(np.arange(chunk.places), size - 1)
+    return jax.tree.map(lambda leaf: leaf[places], tree)
 
 
 def metric_rows(

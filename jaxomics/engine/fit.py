@@ -1,6 +1,6 @@
 """Train one replica; and the pure functions that every run is made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from jaxomics.data.batch import Data, Standard, gather
 from jaxomics.engine.checkpoint import stored_size
 from jaxomics.engine.control import start_control
+from jaxomics.engine.devices import Backend, Device, Layout, make_layout, one_device
 from jaxomics.engine.drive import BUFFER, Carry, Chunk, Driver, Recorder, finished
 from jaxomics.engine.epoch import run_epochs
 from jaxomics.engine.game import first_state, make_step
+from jaxomics.engine.processes import is_writer
 from jaxomics.engine.state import Control, FitResult, Split, Train, TrainState
 from jaxomics.errors import InputError
 from jaxomics.models.base import Hyper, Model, Variables
@@ -54,8 +56,10 @@ def fit(
     key: Key,
     recorder: Recorder | None = None,
     start: TrainState | None = None,
+    devices: Sequence[Device] | None = None,
+    backend: Backend = "jit",
 ) -> FitResult:
-    """Train one replica.
+    """Train one replica; several devices split its batches.
 
     Args:
       model: what to train.
@@ -67,20 +71,27 @@ def fit(
       key: the only source of randomness.
       recorder: run folder, progress and resuming.
       start: state of a finished stage to go on from; fresh by default.
+      devices: where to train; see `default_devices`.
+      backend: `jit` gives the result of one device but for rounding; `pmap` draws noise, and
+        compares samples, on each device by itself.
 
     Raises:
       NonFiniteError: a loss became infinite or NaN.
       InputError: the recorder's folder holds a run that is not to be resumed, or another run.
     """
     recorder = recorder or Recorder()
-    stored_size(recorder.folder, 1, resume=recorder.resume)
-    programs = jitted(make_programs(model, train, epoch_shape(train, int(split.train_size))))
+    if is_writer():
+        stored_size(recorder.folder, 1, resume=recorder.resume)
+    shape = epoch_shape(train, int(split.train_size))
+    layout = make_layout(1, devices, batch=shape[1], backend=backend)
+    programs = jitted(make_programs(model, train, shape, layout=layout), layout)
     settings = Settings(data, standard, jax.tree.map(jnp.asarray, split), floats(hyper))
-    first = partial(begin, programs, settings, key)
+    settings = placed(settings, layout)
+    first = partial(begin, programs, settings, layout.spread(key))
     if start is not None:
-        first = partial(_go_on, start, train)
+        first = partial(_go_on, start, train, layout)
     chunk = Chunk(range(1), first, lambda: settings)
-    with Driver(programs.epochs, train, recorder, [chunk]) as driver:
+    with Driver(programs.epochs, train, recorder, [chunk], layout=layout) as driver:
         return finished(driver.run(0), train, driver.seconds)
 
 
@@ -119,7 +130,12 @@ def prepare(
 
 
 def make_programs(
-    model: Model, train: Train, shape: tuple[int, int, int], *, freeze: bool = False
+    model: Model,
+    train: Train,
+    shape: tuple[int, int, int],
+    *,
+    freeze: bool = False,
+    layout: Layout | None = None,
 ) -> Programs:
     """Return the functions of one replica's run, neither mapped nor jitted.
 
@@ -131,8 +147,9 @@ def make_programs(
       train: static settings.
       shape: what `epoch_shape` returns.
       freeze: keep the state of replicas that the host has stopped.
+      layout: how devices split batches; by default none does.
     """
-    step = make_step(model)
+    step = make_step(model, axis_name=layout.axis_name if layout else None)
 
     def draw(data: Data, standard: Standard, split: Split, hyper: Hyper, key: Key) -> Variables:
         example = gather(data, standard, jnp.asarray(split.train)[:2], jnp.ones(2))
@@ -154,19 +171,32 @@ def make_programs(
     ) -> tuple:
         return run_epochs(
             model, step, state, control, data, standard, split, hyper, train, shape, first, count,
-            freeze=freeze,
+            freeze=freeze, layout=layout,
         )  # fmt: skip
 
     return Programs(draw, fresh, epochs)
 
 
-def jitted(programs: Programs) -> Programs:
-    """Return compiled functions; carries and drawn variables give their memory to the result."""
+def jitted(programs: Programs, layout: Layout | None = None) -> Programs:
+    """Return compiled functions; carries and drawn variables give their memory to the result.
+
+    Args:
+      programs: of one replica, or mapped over replicas.
+      layout: where their arguments lie; by default on the device that JAX takes by itself.
+    """
+    layout = layout or one_device()
     return Programs(
-        jax.jit(programs.draw),
-        jax.jit(programs.fresh, donate_argnums=0),
-        jax.jit(programs.epochs, donate_argnums=(0, 1)),
+        layout.jit(programs.draw), layout.jit(programs.fresh, 0), layout.program(programs.epochs)
     )
+
+
+def placed(settings: Settings, layout: Layout) -> Settings:
+    """Return settings on the devices that need them: data on all, the rest by replica."""
+    data, standard, split, hyper = settings
+    shared = layout.share(data)
+    if data.conditionals.ndim == 3:
+        shared = shared.replace(conditionals=layout.spread(data.conditionals))
+    return Settings(shared, *layout.spread((standard, split, hyper)))
 
 
 def begin(programs: Programs, settings: Settings, key: Key) -> Carry:
@@ -181,11 +211,11 @@ def begin(programs: Programs, settings: Settings, key: Key) -> Carry:
     return programs.fresh(variables, settings.hyper, key)
 
 
-def _go_on(start: TrainState, train: Train) -> Carry:
+def _go_on(start: TrainState, train: Train, layout: Layout) -> Carry:
     """Return the carries of a stage that goes on from a copy of a state."""
     copy = jax.jit(partial(jax.tree.map, jnp.copy))
     control = jax.jit(partial(start_control, train=train))
-    return copy(start), control(start.params)
+    return layout.spread((copy(start), control(start.params)))
 
 
 def floats(hyper: Hyper) -> Hyper:

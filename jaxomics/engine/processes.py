@@ -13,15 +13,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from jaxomics.engine.devices import is_key
 from jaxomics.engine.lifeline import Lifeline, meet
 from jaxomics.errors import InputError
 from jaxomics.version import __version__
+
+T = TypeVar("T")
 
 START_SECONDS = 300.0
 """How long processes wait for each other at the start."""
@@ -157,11 +160,27 @@ def is_writer() -> bool:
     return jax.process_index() == 0
 
 
-def from_writer(values: np.ndarray) -> np.ndarray:
-    """Return what process 0 has; all processes call with arrays of one shape and type."""
+def from_writer(tree: T) -> T:
+    """Return what process 0 has, in every process.
+
+    Args:
+      tree: arrays; other processes give anything of the same shapes and types, or just those
+        (`jax.ShapeDtypeStruct`).
+    """
+
+    def share(leaf: Any) -> Any:
+        if is_key(leaf):
+            return jax.random.wrap_key_data(share(jax.random.key_data(leaf)))
+        return multihost_utils.broadcast_one_to_all(np.asarray(leaf))
+
+    return tree if jax.process_count() == 1 else jax.tree.map(share, _filled(tree))
+
+
+def highest(values: np.ndarray) -> np.ndarray:
+    """Return the largest value that any process has, place by place."""
     if jax.process_count() == 1:
         return values
-    return np.asarray(multihost_utils.broadcast_one_to_all(values))
+    return np.max(np.asarray(multihost_utils.process_allgather(values)), axis=0)
 
 
 def agree(digest: str, what: str) -> None:
@@ -185,6 +204,19 @@ def agree(digest: str, what: str) -> None:
             f"expected the same {what} in all processes, found other {what} in {named} than in "
             f"process 0 (here: {digest[:80]}); start all with the same options and data"
         )
+
+
+def _filled(tree: T) -> T:
+    """Return arrays of zeros where there are but shapes and types."""
+
+    def fill(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            return leaf
+        if is_key(leaf):
+            return jax.random.wrap_key_data(fill(jax.eval_shape(jax.random.key_data, leaf)))
+        return np.zeros(leaf.shape, leaf.dtype)
+
+    return jax.tree.map(fill, tree)
 
 
 def _fail(lifeline: Lifeline, error: BaseException) -> None:

@@ -1,5 +1,6 @@
 """Replicas: folds, seeds and hyper-parameters as one array axis of one compiled program."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from jaxomics.engine.capacity import (
     tree_bytes,
 )
 from jaxomics.engine.checkpoint import SMALL, store_size, stored_size
+from jaxomics.engine.devices import Backend, Device, Layout, make_layout, one_device
 from jaxomics.engine.drive import Chunk, Driver, Halt, Recorder, Trained, finished
 from jaxomics.engine.fit import (
     Programs,
@@ -27,7 +29,9 @@ from jaxomics.engine.fit import (
     floats,
     jitted,
     make_programs,
+    placed,
 )
+from jaxomics.engine.processes import from_writer, highest, is_writer
 from jaxomics.engine.state import FitResult, Split, Train
 from jaxomics.errors import InputError
 from jaxomics.models.base import Hyper, Model
@@ -49,6 +53,8 @@ def fit_many(
     max_replicas: int | None = None,
     halt: Halt | None = None,
     block: int | None = None,
+    devices: Sequence[Device] | None = None,
+    backend: Backend = "jit",
 ) -> FitResult:
     """Train all replicas at once, or in chunks; the data are held once and shared.
 
@@ -73,6 +79,9 @@ def fit_many(
         those keep their state from then on. A replica that it stops may be not finite.
       block: epochs per call, hence between two questions to `halt`; by default as many as take
         some seconds, which differs from run to run.
+      devices: where to train, see `default_devices`: replicas are spread over them, and those
+        left over split batches (`make_layout`).
+      backend: as for `fit`.
 
     Returns:
       The result, every array with a leading replica axis.
@@ -85,15 +94,22 @@ def fit_many(
     settings = Settings(data, standards, jax.tree.map(jnp.asarray, splits), floats(hypers))
     replicas = _count(settings, keys)
     shape = epoch_shape(train, int(jnp.min(settings.split.train_size)))
-    one = make_programs(model, train, shape, freeze=halt is not None)
-    programs = jitted(_mapped(one, _axes(settings)))
-    size = _size(programs, settings, keys, recorder, max_replicas)
+    together = min(replicas, max(max_replicas or replicas, 1))
+    layout = make_layout(together, devices, batch=shape[1], backend=backend)
+    one = make_programs(model, train, shape, freeze=halt is not None, layout=layout)
+    programs = jitted(_mapped(one, _axes(settings), layout), layout)
+    begun = time.perf_counter()
+    size = _size(programs, settings, keys, recorder, max_replicas, layout)
+    sizing = time.perf_counter() - begun
+    settings = settings._replace(data=layout.share(data).replace(conditionals=data.conditionals))
     chunks = [
-        _chunk(programs, settings, keys, range(first, min(first + size, replicas)), size)
+        _chunk(programs, settings, keys, range(first, min(first + size, replicas)), size, layout)
         for first in range(0, replicas, size)
     ]
-    driver = Driver(programs.epochs, train, recorder, chunks, halt=halt, block=block)
-    with driver:
+    with Driver(
+        programs.epochs, train, recorder, chunks, layout=layout, halt=halt, block=block
+    ) as driver:
+        driver.seconds["compile"] += sizing
         if len(chunks) == 1:
             return finished(driver.run(0), train, driver.seconds)
         parts = [
@@ -121,12 +137,13 @@ def _axes(settings: Settings) -> tuple:
     return shared, 0, 0, 0
 
 
-def _mapped(programs: Programs, axes: tuple) -> Programs:
+def _mapped(programs: Programs, axes: tuple, layout: Layout | None = None) -> Programs:
     """Return the functions of one replica as functions of many."""
+    layout = layout or one_device()
     return Programs(
-        jax.vmap(programs.draw, in_axes=(*axes, 0)),
-        jax.vmap(programs.fresh),
-        jax.vmap(programs.epochs, in_axes=(0, 0, *axes, None, None)),
+        layout.vmap(programs.draw, (*axes, 0)),
+        layout.vmap(programs.fresh),
+        layout.vmap(programs.epochs, (0, 0, *axes, None, None)),
     )
 
 
@@ -162,16 +179,20 @@ def _select(settings: Settings, keys: Key, replicas: Array | np.ndarray) -> tupl
     return Settings(data, *mine), keys
 
 
-def _chunk(programs: Programs, settings: Settings, keys: Key, replicas: range, size: int) -> Chunk:
-    """Return a chunk of `size` places, the last replica repeated where there are too few."""
-    places = np.minimum(np.arange(replicas.start, replicas.start + size), replicas.stop - 1)
-    if size == len(keys):
-        return Chunk(replicas, partial(begin, programs, settings, keys), lambda: settings)
-    return Chunk(
-        replicas,
-        lambda: begin(programs, *_select(settings, keys, places)),
-        lambda: _select(settings, keys, places)[0],
-    )
+def _chunk(
+    programs: Programs, settings: Settings, keys: Key, replicas: range, size: int, layout: Layout
+) -> Chunk:
+    """Return a chunk with as many places as `size` replicas take; what is too much is padding."""
+    places = layout.places(size)
+    chosen = np.minimum(np.arange(replicas.start, replicas.start + places), replicas.stop - 1)
+
+    def own() -> tuple[Settings, Key]:
+        if places == len(keys):
+            return placed(settings, layout), layout.spread(keys)
+        mine, my_keys = _select(settings, keys, chosen)
+        return placed(mine, layout), layout.spread(my_keys)
+
+    return Chunk(replicas, lambda: begin(programs, *own()), lambda: own()[0], places)
 
 
 def _size(
@@ -180,6 +201,7 @@ def _size(
     keys: Key,
     recorder: Recorder,
     max_replicas: int | None,
+    layout: Layout,
 ) -> int:
     """Return the replicas per chunk, and note it in the run folder.
 
@@ -189,7 +211,9 @@ def _size(
     if max_replicas is not None and max_replicas < 1:
         raise InputError(f"expected max_replicas of at least 1, found {max_replicas}")
     replicas = len(keys)
-    stored = stored_size(recorder.folder, replicas, resume=recorder.resume)
+    stored = None
+    if is_writer():
+        stored = stored_size(recorder.folder, replicas, resume=recorder.resume)
     if max_replicas is not None:
         size = even_size(replicas, max_replicas)
         if stored not in (None, size):
@@ -198,33 +222,39 @@ def _size(
                 "leave out max_replicas, or start anew with --overwrite"
             )
     else:
-        size = stored or even_size(replicas, _capacity(programs, settings, keys, recorder))
-    if recorder.folder and stored is None:
+        stored = int(from_writer(np.int32(stored or 0))) or None
+        size = stored or even_size(replicas, _capacity(programs, settings, keys, recorder, layout))
+    if recorder.folder and stored is None and is_writer():
         store_size(recorder.folder, replicas, size)
     return size
 
 
-def _capacity(programs: Programs, settings: Settings, keys: Key, recorder: Recorder) -> int:
-    """Return how many replicas fit into the memory of the device."""
-    devices = jax.devices()[:1]
-    free = free_bytes(devices)
+def _capacity(
+    programs: Programs, settings: Settings, keys: Key, recorder: Recorder, layout: Layout
+) -> int:
+    """Return how many replicas fit into the memory of the devices; the same in all processes."""
+    devices = [d for d in layout.mesh.devices.flat if d.process_index == jax.process_index()]
+    free, spread = free_bytes(devices), layout.places(1)
 
     def shapes(width: int) -> tuple[Settings, Key]:
-        return jax.eval_shape(partial(_select, replicas=np.arange(width)), settings, keys)
+        chosen = np.minimum(np.arange(width * spread), len(keys) - 1)
+        mine, my_keys = jax.eval_shape(partial(_select, replicas=chosen), settings, keys)
+        return placed(mine, layout), layout.spread(my_keys)
 
     state, control = carries(programs, *shapes(1))
-    carry, kept = tree_bytes((state, control)), 0
+    carry, kept = tree_bytes((state, control)) // spread, 0
     if devices[0].platform == "cpu" and free is not None:
         kept = tree_bytes((state.params, state.collections))
         # A checkpoint is written from a copy while training goes on.
         free -= min(carry * len(keys), SMALL) if recorder.folder else 0
-    return replicas_at_once(
-        lambda width: program_bytes(programs, *shapes(width)),
-        len(keys),
+    fitting = replicas_at_once(
+        lambda width: program_bytes(programs, *shapes(width), layout),
+        -(-len(keys) // spread),
         free,
         least=carry,
         kept=kept,
     )
+    return -int(highest(np.array(-fitting, np.int32))) * spread
 
 
 def _to_host(trained: Trained, train: Train, replicas: int) -> FitResult:
@@ -232,7 +262,8 @@ def _to_host(trained: Trained, train: Train, replicas: int) -> FitResult:
     result = finished(trained, train, {})
     control = result.control.replace(best_params=())
     kept = jax.tree.map(
-        lambda leaf: np.array(leaf[:replicas]), (result.params, result.collections, control)
+        lambda leaf: np.array(np.asarray(leaf)[:replicas]),
+        (result.params, result.collections, control),
     )
     return FitResult(kept[0], kept[1], None, kept[2], result.history, {})
 
