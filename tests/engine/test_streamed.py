@@ -1,7 +1,11 @@
 """Streamed training ends as training in memory does, also after interruptions."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import chex
@@ -23,6 +27,7 @@ from jaxomics.engine.streamed import fit_streamed
 from jaxomics.errors import InputError, NonFiniteError
 from jaxomics.models import mosa
 
+SCRIPT = Path(__file__).with_name("killed_stream.py")
 ROWS, VALID = [7, 1, 2, 3, 4, 12, 6, 0, 8, 9], [15, 16, 17, 18, 19]
 TRAIN = Train(epochs=6, batch_size=4)
 
@@ -169,3 +174,45 @@ def test_rows_beyond_the_store_and_shared_readings_are_refused(toy, store: Store
         )  # fmt: skip
     with pytest.raises(InputError, match="trains in one process, found a reading shared by 2"):
         streamed(toy, store, reading=Reading(shard=ShardOptions(0, 2)))
+
+
+def start(folder: Path, cache: Path) -> subprocess.Popen:
+    folder.mkdir(exist_ok=True)
+    env = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    command = [sys.executable, str(SCRIPT), str(folder)]
+    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+
+
+def newest(folder: Path) -> int:
+    """Steps of the newest complete checkpoint."""
+    found = [int(path.name) for path in folder.glob("checkpoints/*") if path.name.isdigit()]
+    return max(found, default=0)
+
+
+@pytest.mark.slow
+def test_killed_runs_end_like_an_undisturbed_one(tmp_path: Path):
+    """Killed twice, in the middle of an epoch of 20 steps, a run ends with the same bits."""
+    whole, broken, cache = (tmp_path / name for name in ("whole", "broken", "cache"))
+    undisturbed = start(whole, cache)
+    _, told = undisturbed.communicate(timeout=120)
+    assert undisturbed.returncode == 0, told
+    kills = []
+    for target in (7, 51):
+        process = start(broken, cache)
+        while process.poll() is None and newest(broken) < target:
+            time.sleep(0.002)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -9, f"ended before it was killed: {kills}"
+        kills.append(newest(broken))
+    assert any(step % 20 for step in kills), kills
+    last = start(broken, cache)
+    _, told = last.communicate(timeout=120)
+    assert last.returncode == 0, (kills, told)
+    assert read_lines(broken / "metrics.jsonl") == read_lines(whole / "metrics.jsonl"), kills
+    with np.load(whole / "model.npz") as a, np.load(broken / "model.npz") as b:
+        assert a.files == b.files
+        assert all(a[name].tobytes() == b[name].tobytes() for name in a.files), kills
