@@ -16,40 +16,48 @@ SCRIPT = Path(__file__).with_name("killed_run.py")
 EPOCHS = 120
 
 
-def start(folder: Path, cache: Path) -> subprocess.Popen:
+def start(folder: Path, cache: Path, mode: list[str]) -> subprocess.Popen:
     folder.mkdir(exist_ok=True)
     env = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    command = [sys.executable, str(SCRIPT), str(folder)]
+    command = [sys.executable, str(SCRIPT), str(folder), *mode]
     return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
 
 
 def kill_after(process: subprocess.Popen, metrics: Path, lines: int, wait: float) -> None:
-    """Kill -9 once the file has so many more lines and some moments have passed."""
-    before = len(read_lines(metrics))
-    while process.poll() is None and len(read_lines(metrics)) < before + lines:
+    """Kill -9 once the file has so many lines and some moments have passed."""
+    while process.poll() is None and len(read_lines(metrics)) < lines:
         time.sleep(0.005)
     time.sleep(wait)
     process.kill()
     process.communicate()
 
 
+# One replica writes 2 lines per epoch. Two replicas at a time write 4, so that the first chunk
+# ends after 60 epochs and 240 lines; the second chunk has one replica, hence 120 lines.
 @pytest.mark.slow
-def test_killed_runs_end_like_an_undisturbed_one(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("mode", "moments"),
+    [([], [(2, 50), (52, 100)]), (["chunks"], [(4, 200), (244, 300)])],
+    ids=["one replica", "chunks of replicas"],
+)
+def test_killed_runs_end_like_an_undisturbed_one(
+    tmp_path: Path, mode: list[str], moments: list[tuple[int, int]]
+):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    undisturbed = start(whole, tmp_path / "cache")
+    undisturbed = start(whole, tmp_path / "cache", mode)
     _, told = undisturbed.communicate(timeout=120)
     assert undisturbed.returncode == 0, told
     draw = random.Random(os.getpid())
     kills = []
-    for _ in range(2):
-        kills.append((draw.randrange(2, 50), draw.uniform(0, 0.05)))
-        process = start(broken, tmp_path / "cache")
+    for moment in moments:
+        kills.append((draw.randrange(*moment), draw.uniform(0, 0.05)))
+        process = start(broken, tmp_path / "cache", mode)
         kill_after(process, broken / "metrics.jsonl", *kills[-1])
         assert process.returncode == -9, f"ended before it was killed: {kills}"
-    last = start(broken, tmp_path / "cache")
+    last = start(broken, tmp_path / "cache", mode)
     _, told = last.communicate(timeout=120)
     assert last.returncode == 0, (kills, told)
     with np.load(whole / "model.npz") as a, np.load(broken / "model.npz") as b:
@@ -58,4 +66,7 @@ def test_killed_runs_end_like_an_undisturbed_one(tmp_path: Path):
             assert a[name].tobytes() == b[name].tobytes(), (name, kills)
     rows = read_lines(broken / "metrics.jsonl")
     assert rows == read_lines(whole / "metrics.jsonl"), kills
-    assert [row["epoch"] for row in rows] == [e for e in range(1, EPOCHS + 1) for _ in range(2)]
+    if mode:
+        rows = [row for row in rows if row["replica"] == 2]
+    epochs = EPOCHS // 2 if mode else EPOCHS
+    assert [row["epoch"] for row in rows] == [e for e in range(1, epochs + 1) for _ in range(2)]
