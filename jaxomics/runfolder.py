@@ -57,8 +57,8 @@ def same_run(folder: Path, record: dict[str, Any]) -> None:
       InputError: a difference, named.
     """
     found = read_config(folder)
-    for what in ("model", "seed", "settings"):
-        if found[what] != record[what]:
+    for what in ("command", "model", "seed", "settings", "cv"):
+        if found.get(what) != json.loads(json.dumps(record.get(what))):
             raise InputError(
                 f"cannot resume {folder}: its {what} differs from what was asked for; repeat the "
                 "command of the run, or start anew with --overwrite"
