@@ -9,7 +9,7 @@ batches do not pile up.
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -66,14 +66,13 @@ class Carry(struct.PyTreeNode):
 
 
 class Programs(NamedTuple):
-    """The parts of an epoch, pure until they are compiled.
+    """The parts of an epoch; until they are compiled they also take standard and hyper, as last.
 
     Attributes:
-      advance: (state, metrics, rate, rows, standard, hyper) -> (state, metrics, a scalar to wait
-        for).
-      assess: (state, rows, standard, hyper) -> validation metrics of a batch.
-      close: (control, before, state, metrics, assessed, epoch, hyper) -> (control, before,
-        metrics by split).
+      advance: (state, metrics, rate, rows) -> (state, metrics, a scalar to wait for).
+      assess: (state, rows) -> validation metrics of a batch.
+      close: (control, before, state, metrics, assessed, epoch) -> (control, before, metrics by
+        split).
     """
 
     advance: Callable
@@ -127,15 +126,16 @@ def fit_streamed(
     valid = None
     if len(split.valid):
         valid = EvaluationPlan(np.asarray(split.valid), int(split.valid_size), batch=batch)
-    pure = _parts(model, train, steps, valid)
-    with closing(RowStream(source, plan, reading)) as stream:
+    with ExitStack() as stack:
+        stream = stack.enter_context(closing(RowStream(source, plan, reading)))
         assess = partial(RowStream, source, valid, reading) if valid else None
-        run = _Run(stream, assess, train, steps, recorder or Recorder())
+        run = stack.enter_context(_Run(stream, assess, train, steps, model.monitor, recorder))
         carry = run.resume(carry)
         begun = time.perf_counter()
+        pure = _parts(model, train, steps, valid)
         programs = _compile(pure, carry, example, (standard, hyper), valid)
         run.seconds["compile"] = time.perf_counter() - begun
-        return run.drive(programs, carry, (standard, hyper))
+        return run.drive(programs, carry)
 
 
 def _begin(
@@ -177,7 +177,7 @@ def _parts(model: Model, train: Train, steps: int, valid: EvaluationPlan | None)
         block = Split(order, 0, order, jnp.sum(rows.weight > 0))
         return evaluate(model, state, as_data(rows), standard, block, hyper, len(order))
 
-    def close(control, before, state, metrics, assessed, epoch, hyper):
+    def close(control, before, state, metrics, assessed, epoch, standard, hyper):
         after = sample_players(model, state.params)
         metrics = jax.tree.map(jnp.mean, metrics) | movement(model, before, after)
         rate = control.rate * scheduled_rate(train, state.step - 1, total)
@@ -203,24 +203,29 @@ def _compile(
 ) -> Programs:
     """Compile the parts of an epoch for batches like `example`; carries are overwritten."""
     state, control = carry.state, carry.control
-    assessed = {}
-    assess = jax.jit(pure.assess)
+    heard = {}
+
+    def compiled(part: Callable, donated: tuple[int, ...], *given: Any) -> Callable:
+        program = jax.jit(part, donate_argnums=donated).lower(*given, *settings).compile()
+        return lambda *arguments: program(*arguments, *settings)
+
+    assess = pure.assess
     if valid is not None:
-        found = jax.eval_shape(assess, state, example, *settings)
-        assessed = {name: jax.ShapeDtypeStruct((len(valid),), m.dtype) for name, m in found.items()}
-        assess = assess.lower(state, example, *settings).compile()
-    advance = jax.jit(pure.advance, donate_argnums=(0, 1))
-    close = jax.jit(pure.close, donate_argnums=(0, 1))
-    ends = control, carry.before, state, carry.metrics, assessed, jnp.zeros((), jnp.int32)
+        assess = compiled(pure.assess, (), state, example)
+        found = jax.eval_shape(pure.assess, state, example, *settings)
+        heard = {name: jax.ShapeDtypeStruct((len(valid),), m.dtype) for name, m in found.items()}
+    ends = control, carry.before, state, carry.metrics, heard, jnp.zeros((), jnp.int32)
     return Programs(
-        advance.lower(state, carry.metrics, control.rate, example, *settings).compile(),
+        compiled(pure.advance, (0, 1), state, carry.metrics, control.rate, example),
         assess,
-        close.lower(*ends, settings[1]).compile(),
+        compiled(pure.close, (0, 1), *ends),
     )
 
 
 class _Run:
     """The host's side of a run: feeds the device, counts, logs, saves, stops.
+
+    Use it as a context manager: leaving waits until checkpoints are written.
 
     Attributes:
       taken: steps done.
@@ -234,15 +239,26 @@ class _Run:
         assess: Callable[[], RowStream] | None,
         train: Train,
         steps: int,
-        recorder: Recorder,
+        monitor: str,
+        recorder: Recorder | None,
     ):
         self.stream, self.assess = stream, assess
-        self.train, self.steps, self.recorder = train, steps, recorder
+        self.train, self.steps, self.monitor = train, steps, monitor
+        self.recorder = recorder or Recorder()
         self.taken, self.history = 0, []
         self.seconds = {"compile": 0.0, "run": 0.0, "pause": 0.0}
-        self.folder = recorder.folder
+        self.folder = self.recorder.folder
         self.checkpoints = Checkpoints(self.folder / "checkpoints") if self.folder else None
         self.saved = time.monotonic()
+        self.progress = Progress(self.recorder.label, train.epochs, quiet=self.recorder.quiet)
+
+    def __enter__(self) -> "_Run":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.close()
+        if self.checkpoints:
+            self.checkpoints.__exit__(*error)
 
     def resume(self, carry: Carry) -> Carry:
         """Return the newest checkpoint's carry and go to its place, or the fresh one."""
@@ -263,26 +279,19 @@ class _Run:
         self.history = rewind_lines(self.folder / "metrics.jsonl", done)
         return carry
 
-    def drive(
-        self, programs: Programs, carry: Carry, settings: tuple[Standard, Hyper]
-    ) -> FitResult:
+    def drive(self, programs: Programs, carry: Carry) -> FitResult:
         """Train until the last epoch, or until early stopping."""
-        progress = Progress(self.recorder.label, self.train.epochs, quiet=self.recorder.quiet)
         feed, active = _ahead(self.stream), bool(carry.control.active)
         place = self.stream.get_state()
         with interruptible() as interrupted:
             while self.taken < self.train.epochs * self.steps and active:
                 begun, paused = time.perf_counter(), self.seconds["pause"]
-                carry, place = self._train(programs, carry, settings, feed, interrupted)
-                carry, active = self._close(programs, carry, settings)
+                carry, place = self._train(programs, carry, feed, interrupted)
+                carry, active = self._close(programs, carry)
                 waited = self.seconds["pause"] - paused
                 self.seconds["run"] += time.perf_counter() - begun - waited
-                progress.update(self.taken // self.steps, _headline(self.history))
                 self._save(carry, place, interrupted)
-        progress.close()
-        if self.checkpoints:
-            with self.checkpoints:
-                self._save(carry, place, interrupted, last=True)
+            self._save(carry, place, interrupted, last=True)
         params = carry.control.best_params if self.train.restore_best else carry.state.params
         result = carry.state.collections, carry.state, carry.control
         return FitResult(params, *result, self.history, self.seconds)
@@ -291,7 +300,6 @@ class _Run:
         self,
         programs: Programs,
         carry: Carry,
-        settings: tuple[Standard, Hyper],
         feed: Iterator[tuple[Rows, bytes]],
         interrupted: list[bool],
     ) -> tuple[Carry, bytes]:
@@ -301,7 +309,7 @@ class _Run:
         while self.taken < end:
             rows, place = next(feed)
             state, metrics, scalar = programs.advance(
-                carry.state, carry.metrics, carry.control.rate, rows, *settings
+                carry.state, carry.metrics, carry.control.rate, rows
             )
             carry = carry.replace(state=state, metrics=metrics)
             pace.wait(scalar)
@@ -310,9 +318,7 @@ class _Run:
                 self._save(carry, place, interrupted)
         return carry, place
 
-    def _close(
-        self, programs: Programs, carry: Carry, settings: tuple[Standard, Hyper]
-    ) -> tuple[Carry, bool]:
+    def _close(self, programs: Programs, carry: Carry) -> tuple[Carry, bool]:
         """Validate, log and decide; return the carry and whether to go on."""
         done = self.taken // self.steps - 1
         control, before, metrics = programs.close(
@@ -320,9 +326,8 @@ class _Run:
             carry.before,
             carry.state,
             carry.metrics,
-            self._validate(programs, carry.state, settings),
+            self._validate(programs, carry.state),
             jnp.asarray(done, jnp.int32),
-            settings[1],
         )
         metrics, active = jax.device_get((metrics, control.active))
         head = {"epoch": done + 1, "replica": 0}
@@ -334,18 +339,18 @@ class _Run:
         if self.folder:
             write_lines(self.folder / "metrics.jsonl", rows)
         check_finite(rows)
+        told = (f"{row['split']} {self.monitor} {row[self.monitor]:.4f}" for row in rows)
+        self.progress.update(done + 1, ", ".join(told))
         return carry.replace(control=control, before=before), bool(active)
 
-    def _validate(
-        self, programs: Programs, state: TrainState, settings: tuple[Standard, Hyper]
-    ) -> dict[str, np.ndarray]:
+    def _validate(self, programs: Programs, state: TrainState) -> dict[str, np.ndarray]:
         """Return the validation metrics of each batch, [batches] each."""
         if self.assess is None:
             return {}
         pace, found = _Pace(), []
         with closing(self.assess()) as stream:
             for rows, _ in _ahead(stream):
-                found.append(programs.assess(state, rows, *settings))
+                found.append(programs.assess(state, rows))
                 pace.wait(found[-1])
         found = jax.device_get(found)
         return {name: np.stack([metrics[name] for metrics in found]) for name in found[0]}
@@ -390,12 +395,3 @@ def _ahead(stream: RowStream) -> Iterator[tuple[Rows, bytes]]:
         if len(waiting) > 1:
             yield waiting.popleft()
     yield from waiting
-
-
-def _headline(history: list[dict[str, Any]]) -> str:
-    """Return the losses of the last epoch for the progress line."""
-    last = [row for row in history[-2:] if row["epoch"] == history[-1]["epoch"]]
-    names = [next(name for name in row if name.endswith("loss")) for row in last]
-    return ", ".join(
-        f"{row['split']} loss {row[name]:.4f}" for row, name in zip(last, names, strict=True)
-    )
