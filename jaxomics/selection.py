@@ -116,6 +116,12 @@ def _divide(held: HeldOut, settings: Settings, fold: Fold, number: int) -> tuple
     groups = held.folds.groups[held.cohort.samples.isin(fold.train)]
     share = settings.train.valid_fraction or INNER_SHARE
     count = min(max(round(1 / share), 2), len(np.unique(groups)))
+    if count < 2:
+        raise InputError(
+            f"fold {fold.fold} of repeat {fold.repeat}: expected training samples of two or more "
+            f"values of {plan.group!r}, to choose settings between them, found one; ask for more "
+            "folds, or for no search"
+        )
     inner = make_folds(
         inside, count, seed=plan.seed + number, stratify=plan.stratify, group=plan.group
     )
@@ -147,9 +153,16 @@ def _choose(
             )
         hyper = pool[best]
         chosen.append(replace(settings, hyper=hyper))
-        values = {field.name: float(getattr(hyper, field.name)) for field in fields(hyper)}
-        rows.append(
-            {"repeat": fold.repeat, "fold": fold.fold, "candidate": best, "validation": own[best]}
-            | values
-        )
+        about = {"repeat": fold.repeat, "fold": fold.fold, "candidate": best}
+        rows.append(about | {"validation": own[best]} | _by_name(hyper))
     return Selection(chosen, pd.DataFrame(rows))
+
+
+def _by_name(hyper: Any) -> dict[str, float]:
+    """Return the numbers of a `Hyper`; those of a dict field are called FIELD.KEY."""
+    values = {}
+    for field in fields(hyper):
+        value = getattr(hyper, field.name)
+        parts = value if isinstance(value, dict) else {"": value}
+        values |= {f"{field.name}.{key}".rstrip("."): float(v) for key, v in parts.items()}
+    return values
