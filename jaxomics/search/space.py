@@ -25,6 +25,7 @@ SPACES: dict[str, dict[str, Space]] = {"mosa": mosa.SPACES}
 """The named spaces of each model."""
 FIXED = ("checkpoint_seconds", "ensemble", "restore_best", "valid_fraction")
 """Fields of `Train` that a search decides itself, or that decide nothing."""
+_LONG = 1e6
 GRAMMAR = "LOW:HIGH, LOW:HIGH:log, or values between commas"
 """How ranges are written in words."""
 
@@ -186,14 +187,15 @@ def is_single(limits: Range) -> bool:
 def label(value: Any) -> str:
     """Return a value as it is written in words.
 
-    >>> label((0.7, 0.4)), label(None), label(True), label(1e-05)
-    ('0.7/0.4', 'none', 'true', '1e-05')
+    >>> label((0.7, 0.4)), label(None), label(True), label(256.0), label(1e-05)
+    ('0.7/0.4', 'none', 'true', '256', '1e-05')
     """
     if isinstance(value, tuple | list):
         return "/".join(map(label, value))
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    return str(value)
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < _LONG
+    return str(int(value) if whole else value)
 
 
 def read_value(name: str, text: str, hint: Any) -> Any:

@@ -34,6 +34,8 @@ STARTUP = 10
 """Least number of random trials before the sampler learns from them."""
 COMPARED = 5
 """Complete trials before any is pruned."""
+WARMUP = 3
+"""Comparisons that are left out at the beginning of a trial, when schedules still warm up."""
 IDENTITY = "identity"
 """Attribute of a study: what all its processes agree on."""
 VOID = "void:"
@@ -105,7 +107,7 @@ class Search:
         self._distributions = {field: distribution(limits) for field, limits in space.items()}
         rung = max(1, epochs // RUNGS)
         pruner = (
-            optuna.pruners.MedianPruner(COMPARED, n_warmup_steps=2 * rung, interval_steps=rung)
+            optuna.pruners.MedianPruner(COMPARED, n_warmup_steps=WARMUP * rung, interval_steps=rung)
             if prune
             else optuna.pruners.NopPruner()
         )

@@ -133,8 +133,8 @@ def test_bad_trials_are_pruned_at_the_median():
         one.tell(group, [Outcome([1.0 + i], "complete") for i in range(4)])
     group = one.ask(100, "p")
     judge = one.prune(group)
-    assert not judge(0, 1, 9.0)  # too early
-    assert judge(0, 2, 9.0)
+    assert not judge(0, 2, 9.0)  # too early
+    assert judge(0, 3, 9.0)
     assert not any(judge(1, epoch, 2.0) for epoch in range(1, 11))
     patient = search(epochs=10, prune=False)
     work(patient, 8)
@@ -201,7 +201,7 @@ def test_tables_have_one_row_per_trial():
     assert list(trials_table(one).columns) == [
         "trial", "group", "state", "value", *SPACE, "epochs",
     ]  # fmt: skip
-    assert set(trials_table(one)["hidden"]) <= {"1.0", "2.0/3.0"}
+    assert set(trials_table(one)["hidden"]) <= {"1", "2/3"}
     assert timing_table(one)["process"].tolist() == [0] * 8
 
 

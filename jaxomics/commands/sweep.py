@@ -1,0 +1,378 @@
+"""`sweep`: search the settings of a model on one cohort, in groups of trials."""
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import pandas as pd
+from tyro.conf import arg
+
+from jaxomics.commands.again import changes
+from jaxomics.commands.choose import Model, check_names, check_ranges, choose
+from jaxomics.commands.notes import tell
+from jaxomics.commands.options import Flag
+from jaxomics.commands.train import CONFIG, clear_run, provenance, refuse_early
+from jaxomics.config import Range, Space, config_hash, to_json
+from jaxomics.data.atomic import whole_file
+from jaxomics.data.container import MultiOmics
+from jaxomics.data.io import read_cohort, write_table
+from jaxomics.engine.devices import use_compilation_cache
+from jaxomics.engine.log import Progress
+from jaxomics.errors import InputError
+from jaxomics.estimator import Estimator
+from jaxomics.figures.search import (
+    NOT_SETTINGS,
+    optimisation_history,
+    parallel_coordinates,
+    setting_importance,
+)
+from jaxomics.figures.style import png
+from jaxomics.models.registry import entry
+from jaxomics.presets import Settings, preset
+from jaxomics.runfolder import describe_run, same_run, start_run
+from jaxomics.search.space import (
+    SPACES,
+    Field,
+    check_space,
+    describe_space,
+    named_space,
+    read_space,
+    searchable,
+)
+from jaxomics.trials import bench_maker, best_settings, prepare_trials
+
+if TYPE_CHECKING:
+    from jaxomics.search.study import Search
+
+JOURNAL = "study.log"
+"""File in the run folder that holds the study, unless it is kept elsewhere."""
+BEST = "settings.json"
+"""File with the best settings, in the form that `config.json` of a run has them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to search.
+
+    Attributes:
+      trials: number of trials in the whole study, whoever trains them.
+      group_size: trials that share sizes and train as one program.
+      storage: where the study is kept: a journal file, or a database URL such as
+        sqlite:///study.db; processes that name the same one share the study. By default a journal
+        in the run folder.
+      study: name of the study in its storage; the model's by default.
+      prune: stop trials that are worse than the median of the others.
+      stratify: label column that training and validation samples are balanced by; auto takes the
+        label, None nothing.
+      group: label column whose values are never divided between training and validation.
+      max_replicas: most trials at the same time; by default what fits into memory.
+    """
+
+    trials: int
+    group_size: int = 8
+    storage: str | None = None
+    study: str | None = None
+    prune: bool = True
+    stratify: str | None = "auto"
+    group: str | None = None
+    max_replicas: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for name in ("trials", "group_size", "max_replicas"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                shown = name.replace("_", "-")
+                raise InputError(f"expected --{shown} of at least 1, found {value}; raise it")
+
+
+class Found(NamedTuple):
+    """What a search found.
+
+    Attributes:
+      settings: the best ones, ready to train with on all samples.
+      trials: table of all trials.
+    """
+
+    settings: Settings
+    trials: pd.DataFrame
+
+
+def sweep(
+    model: str,
+    data: str | Path,
+    out: str | Path,
+    plan: Plan,
+    *,
+    settings: Settings | str = "recommended",
+    space: Space | str = "default",
+    seed: int = 0,
+    views: Sequence[str] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    csv: bool = False,
+    quiet: bool = True,
+) -> Found:
+    """Search the settings of a model on a cohort and write a run folder.
+
+    All trials are judged on the same validation samples, by the metric that the model monitors;
+    preprocessing is fitted on the training samples.
+
+    Args:
+      model: registry name.
+      data: folder with one table per view, or an .h5mu or .h5ad file.
+      out: run folder to write.
+      plan: how to search.
+      settings: what is not searched, or the name of a preset.
+      space: ranges by field, or the name of one of the model's spaces.
+      seed: everything random follows from it.
+      views: train on these views only.
+      resume: go on with an interrupted search; start where there is none.
+      overwrite: replace an existing run folder.
+      csv: also write tables as CSV.
+      quiet: print neither progress nor notes.
+
+    Raises:
+      InputError: unfit data, settings or space, a storage that cannot be reached or holds
+        another study, or no trial with finite training.
+    """
+    settings = preset(model, settings) if isinstance(settings, str) else settings
+    space = named_space(model, space) if isinstance(space, str) else space
+    data, out = Path(data), Path(out)
+    known = searchable(entry(model).config, entry(model).hyper)
+    check_ranges(settings, seed)
+    check_space(space, known)
+    refuse_early(out, resume=resume, overwrite=overwrite)
+    _check_storage(plan.storage)
+    cohort = read_cohort(data, views=views)
+    asked = Estimator(settings, model=model, seed=seed)
+    check_names(settings, cohort)
+    trained = prepare_trials(asked, cohort, stratify=plan.stratify, group=plan.group)
+    record = describe_run(asked, cohort, data)
+    started = resume and (out / CONFIG).exists()
+    if started:
+        same_run(out, record)
+    else:
+        clear_run(out, data)
+        start_run(out, record | {"space": describe_space(space)})
+    tell(trained.notes_, quiet=quiet)
+    try:
+        search = _open(plan, out, space, known, trained, record)
+    except InputError:
+        if not started:
+            clear_run(out)
+        raise
+    _run(search, trained, cohort, plan, out, quiet=quiet)
+    judged = f"{trained.model_.monitor} on validation"
+    return _write(out, search, asked, cohort, judged, csv=csv, quiet=quiet)
+
+
+def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
+    """Return `sweep` with the options of the model that the words name, and what to call it."""
+    choice = choose(words, "sweep")
+
+    def sweep_model(
+        model: Model,
+        *,
+        data: Path,
+        out: Path,
+        plan: Annotated[Plan, arg(name="")],
+        options: Annotated[choice.options, arg(name="")],  # pyright: ignore
+        space: tuple[str, ...] = (),
+        space_preset: str = "default",
+        resume: Flag = False,
+        overwrite: Flag = False,
+        csv: Flag = False,
+        quiet: Flag = False,
+    ) -> str:
+        """Search the settings of a model, in groups of trials that train as one program.
+
+        Prints the command that trains with the best settings. The same command with the same
+        --storage and another --out joins the search.
+
+        Args:
+          model: whose settings; `jaxomics models` lists the models.
+          data: folder with one table per view, or an .h5mu or .h5ad file.
+          out: run folder to write.
+          plan: how to search.
+          options: what is not searched; an option that is given fixes a setting of --space-preset.
+          space: what to search beside or instead of --space-preset: FIELD=LOW:HIGH,
+            FIELD=LOW:HIGH:log, FIELD=VALUE,VALUE or FIELD=VALUE; layers as in hidden=0.7,0.7/0.4.
+          space_preset: named ranges: default, published, or none.
+          resume: go on with an interrupted search; start where there is none.
+          overwrite: replace an existing run folder.
+          csv: also write tables as CSV.
+          quiet: print neither progress nor notes.
+        """
+        found = sweep(
+            model, data, out, plan, settings=options.settings(),
+            space=_space(model, space_preset, space, words), seed=options.seed,
+            views=options.views, resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
+        )  # fmt: skip
+        best = out.with_name(f"{out.name}-best")
+        start = ["--data", str(data), "--out", str(best), "--preset", options.preset]
+        start += ["--seed", str(options.seed)]
+        start += ["--views", *options.views] if options.views else []
+        changed = changes(found.settings, preset(model, options.preset))
+        return shlex.join(["jaxomics", "train", model, *start, *changed])
+
+    return sweep_model, "jaxomics sweep"
+
+
+def _space(model: str, name: str, words: Sequence[str], command: Sequence[str]) -> dict[str, Range]:
+    """Return the ranges of a named space and of `--space`, but for what an option fixes.
+
+    Raises:
+      InputError: an unknown space, an unfit range, or a setting that is searched and fixed.
+    """
+    named = {} if name == "none" and model in SPACES else named_space(model, name)
+    own = read_space(words, searchable(entry(model).config, entry(model).hyper))
+    given = {word[2:].split("=")[0].replace("-", "_") for word in command if word[:2] == "--"}
+    given |= {word.removeprefix("no_") for word in given}
+    if both := sorted(given & set(own)):
+        raise InputError(
+            f"expected {both[0]} as an option or in --space, found both; keep one of them"
+        )
+    return {field: r for field, r in named.items() if field not in given} | own
+
+
+def _check_storage(storage: str | None) -> None:
+    """Raise before anything is read or removed if a storage cannot be used.
+
+    Raises:
+      InputError: Optuna is not installed, or the storage cannot be reached.
+    """
+    try:
+        from jaxomics.search.storage import open_storage
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"searching needs {error.name}, which is not installed; install it with "
+            '`pip install "jaxomics[search]"`'
+        ) from error
+    if storage is not None:
+        open_storage(storage)
+
+
+def _open(
+    plan: Plan,
+    out: Path,
+    space: Space,
+    known: dict[str, Field],
+    trained: Estimator,
+    record: dict[str, Any],
+) -> "Search":
+    """Open the study, or join it where it is about the same."""
+    from jaxomics.search.study import Search
+
+    identity = {
+        "jaxomics version": record["jaxomics"],
+        "model": record["model"],
+        "data": record["data"]["sha256"],
+        "settings": record["settings_hash"],
+        "seed": record["seed"],
+        "space": config_hash(describe_space(space)),
+        "validation samples": config_hash(list(map(str, trained.held_out_))),
+    }
+    return Search(
+        plan.storage or out / JOURNAL,
+        plan.study or record["model"],
+        space,
+        [field for field in space if known[field].part != "hyper"],
+        identity=identity,
+        seed=record["seed"],
+        epochs=trained.settings.train.epochs,
+        group_size=plan.group_size,
+        prune=plan.prune,
+    )
+
+
+def _run(
+    search: "Search",
+    trained: Estimator,
+    cohort: MultiOmics,
+    plan: Plan,
+    out: Path,
+    *,
+    quiet: bool,
+) -> None:
+    """Train until the study has its trials.
+
+    Raises:
+      KeyboardInterrupt: after Ctrl-C, with what to do.
+    """
+    from jaxomics.search.runner import Base, run_search
+    from jaxomics.search.storage import Presence
+
+    use_compilation_cache()
+    settings = trained.settings
+    epochs = settings.train.epochs
+    progress = Progress("sweep", plan.trials * epochs, quiet=quiet)
+    with Presence(search.study, out) as presence:
+        try:
+            run_search(
+                search,
+                presence,
+                bench_maker(trained, cohort),
+                Base(settings.config, settings.hyper, settings.train),
+                plan.trials,
+                seed=trained.seed,
+                max_replicas=plan.max_replicas,
+                told=lambda done, message: progress.update(round(done * epochs), message),
+            )
+        except KeyboardInterrupt as stop:
+            done = search.count().finished
+            raise KeyboardInterrupt(
+                f"stopped after {done} of {plan.trials} trials; --resume goes on from there"
+            ) from stop
+        finally:
+            progress.close()
+
+
+def _write(
+    out: Path,
+    search: "Search",
+    asked: Estimator,
+    cohort: MultiOmics,
+    judged: str,
+    *,
+    csv: bool,
+    quiet: bool,
+) -> Found:
+    """Write tables, figures and the best settings of a search; `judged` names the value.
+
+    Raises:
+      InputError: no trial went to its end; the tables are written all the same.
+    """
+    from jaxomics.search.tables import importance_table, timing_table, trials_table
+
+    trials, importance = trials_table(search), importance_table(search, asked.seed)
+    about = provenance(asked, cohort)
+    save = partial(write_table, metadata=about, csv=csv, overwrite=True)
+    save(trials, out / "tables" / "trials.parquet")
+    save(importance, out / "tables" / "importance.parquet")
+    save(timing_table(search), out / "tables" / "timing.parquet")
+    _draw(out / "figures", trials, importance, judged)
+    best = search.best()
+    settings = best_settings(asked.settings, search.values(best.params))
+    with whole_file(out / BEST) as temporary:
+        temporary.write_text(json.dumps(to_json(settings), indent=1) + "\n", encoding="utf-8")
+    told = f"best of {len(trials)} trials: trial {best.number}, {judged} {best.value:.4g}"
+    tell([f"{told}; its settings are in {out / BEST}, all trials in {out}"], quiet=quiet)
+    return Found(settings, trials)
+
+
+def _draw(folder: Path, trials: pd.DataFrame, importance: pd.DataFrame, judged: str) -> None:
+    """Draw the figures for which there are enough trials."""
+    drawn = {"history": optimisation_history(trials, judged)}
+    if len(importance):
+        drawn["importance"] = setting_importance(importance)
+    settings = [c for c in trials.columns if c not in NOT_SETTINGS and trials[c].nunique() > 1]
+    if settings and (trials["state"] == "complete").any():
+        drawn["parallel"] = parallel_coordinates(trials, judged)
+    for name, figure in drawn.items():
+        with whole_file(folder / f"{name}.png") as temporary:
+            temporary.write_bytes(png(figure))
