@@ -4,6 +4,26 @@
 keys, same step, same rules after each epoch. It trains one replica. Within an epoch the host never
 asks the device for a value; it only keeps from running more than `IN_FLIGHT` steps ahead, so that
 batches do not pile up.
+
+>>> import tempfile
+>>> from jaxomics.data.batch import DataSpec, ViewSpec
+>>> from jaxomics.data.store import write_arrays
+>>> from jaxomics.data.stream import fit_scaling
+>>> from jaxomics.models import _template as template
+>>> store = write_arrays({"rna": np.eye(8)}, tempfile.mkdtemp() + "/store")
+>>> model = template.build(template.Config(latent=2), DataSpec((ViewSpec("rna", 8),)))
+>>> train, valid = np.arange(6), np.arange(6, 8)
+>>> result = fit_streamed(
+...     model,
+...     store,
+...     fit_scaling(store, train),
+...     Split(train, len(train), valid, len(valid)),
+...     template.Hyper(),
+...     Train(epochs=2, batch_size=3),
+...     key=jax.random.key(0),
+... )
+>>> [(row["epoch"], row["split"]) for row in result.history]
+[(1, 'train'), (1, 'valid'), (2, 'train'), (2, 'valid')]
 """
 
 import time
@@ -11,12 +31,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from jaxomics.data.batch import Standard
 from jaxomics.data.store import Store
@@ -27,57 +46,23 @@ from jaxomics.data.stream import (
     Reading,
     Rows,
     RowStream,
-    as_batch,
-    as_data,
     read_rows,
 )
 from jaxomics.engine.checkpoint import Checkpoints
-from jaxomics.engine.control import scheduled_rate, update_control
 from jaxomics.engine.drive import Recorder, check_finite, interruptible
-from jaxomics.engine.epoch import evaluate, movement, sample_players
-from jaxomics.engine.fit import Settings, begin, epoch_shape, floats, jitted, make_programs
-from jaxomics.engine.game import make_step
+from jaxomics.engine.fit import epoch_shape, floats
 from jaxomics.engine.log import Progress, rewind_lines, write_lines
-from jaxomics.engine.state import Control, FitResult, Split, Train, TrainState
+from jaxomics.engine.parts import Carry, Parts, begin_carry, compile_parts, make_parts
+from jaxomics.engine.state import FitResult, Split, Train, TrainState
 from jaxomics.errors import InputError
 from jaxomics.models.base import Hyper, Model
-from jaxomics.types import Array, Key, Metrics
+from jaxomics.types import Key
 
 IN_FLIGHT = 2
 """Steps that the host may be ahead of the device; one more batch waits there for its turn."""
 
 PLACE_BYTES = 256
 """Room for the stream's state in a checkpoint, whose arrays must keep their shapes."""
-
-
-class Carry(struct.PyTreeNode):
-    """What a run carries from step to step, and what its checkpoints hold.
-
-    Attributes:
-      state, control: as in memory.
-      metrics: [steps] per metric, those of the steps of this epoch.
-      before: samples of the parameters at the start of the epoch, for `update_norm`.
-    """
-
-    state: TrainState
-    control: Control
-    metrics: Metrics
-    before: dict[str, Array]
-
-
-class Programs(NamedTuple):
-    """The parts of an epoch; until they are compiled they also take standard and hyper, as last.
-
-    Attributes:
-      advance: (state, metrics, rate, rows) -> (state, metrics, a scalar to wait for).
-      assess: (state, rows) -> validation metrics of a batch.
-      close: (control, before, state, metrics, assessed, epoch) -> (control, before, metrics by
-        split).
-    """
-
-    advance: Callable
-    assess: Callable
-    close: Callable
 
 
 def fit_streamed(
@@ -109,7 +94,7 @@ def fit_streamed(
         `IN_FLIGHT` + 2 by the device.
 
     Raises:
-      InputError: the split does not fit the store, or the folder holds another run.
+      InputError: split or scaling do not fit the store, or the folder holds another run.
       NonFiniteError: a loss became infinite or NaN.
     """
     if reading.shard is not None and reading.shard.shard_count > 1:
@@ -117,11 +102,12 @@ def fit_streamed(
             "fit_streamed trains in one process, found a reading shared by "
             f"{reading.shard.shard_count}; leave out the shard"
         )
+    _check_features(source, standard)
     shape = steps, batch, _ = epoch_shape(train, int(split.train_size))
     hyper = floats(hyper)
     rows, size = np.asarray(split.train), int(split.train_size)
     example = read_rows(source, rows[:batch], np.ones(batch, np.float32))
-    carry = _begin(model, example, standard, hyper, train, key, shape)
+    carry = begin_carry(model, example, standard, hyper, train, key, shape)
     plan = EpochPlan(carry.state.key, rows, size, batch=batch, epochs=train.epochs)
     valid = None
     if len(split.valid):
@@ -132,94 +118,21 @@ def fit_streamed(
         run = stack.enter_context(_Run(stream, assess, train, steps, model.monitor, recorder))
         carry = run.resume(carry)
         begun = time.perf_counter()
-        pure = _parts(model, train, steps, valid)
-        programs = _compile(pure, carry, example, (standard, hyper), valid)
+        parts = make_parts(model, train, steps, valid)
+        parts = compile_parts(parts, carry, example, (standard, hyper), valid)
         run.seconds["compile"] = time.perf_counter() - begun
-        return run.drive(programs, carry)
+        return run.drive(parts, carry)
 
 
-def _begin(
-    model: Model,
-    example: Rows,
-    standard: Standard,
-    hyper: Hyper,
-    train: Train,
-    key: Key,
-    shape: tuple[int, int, int],
-) -> Carry:
-    """Return the carry before the first step, drawn as in memory."""
-    two: Rows = jax.tree.map(lambda array: array[:2], example)
-    split = Split(np.arange(2), 2, np.arange(0), 0)
-    settings = Settings(as_data(two), standard, split, hyper)
-    state, control = begin(jitted(make_programs(model, train, shape)), settings, key)
-
-    def one(state: TrainState, rows: Rows) -> Metrics:
-        return make_step(model)(state, as_batch(rows, standard), hyper, jnp.ones(()))[1]
-
-    metrics = jax.eval_shape(one, state, example)
-    buffer = {name: jnp.zeros((shape[0], *m.shape), m.dtype) for name, m in metrics.items()}
-    return Carry(state, control, buffer, sample_players(model, state.params))
-
-
-def _parts(model: Model, train: Train, steps: int, valid: EvaluationPlan | None) -> Programs:
-    """Return the parts of an epoch; together they compute what `run_epochs` computes."""
-    step, total = make_step(model), train.epochs * steps
-
-    def advance(state, metrics, rate, rows, standard, hyper):
-        factor = rate * scheduled_rate(train, state.step, total)
-        new, found = step(state, as_batch(rows, standard), hyper, factor)
-        place = state.step % steps
-        metrics = {name: metrics[name].at[place].set(value) for name, value in found.items()}
-        return new, metrics, found[model.monitor]
-
-    def assess(state, rows, standard, hyper):
-        order = jnp.arange(len(rows.sample))
-        block = Split(order, 0, order, jnp.sum(rows.weight > 0))
-        return evaluate(model, state, as_data(rows), standard, block, hyper, len(order))
-
-    def close(control, before, state, metrics, assessed, epoch, standard, hyper):
-        after = sample_players(model, state.params)
-        metrics = jax.tree.map(jnp.mean, metrics) | movement(model, before, after)
-        rate = control.rate * scheduled_rate(train, state.step - 1, total)
-        found = {"train": metrics | {"lr": hyper.learning_rate * rate}}
-        watched = metrics[model.monitor]
-        if valid is not None:
-            some = jnp.asarray(np.any(valid.weights > 0, axis=1), jnp.float32)
-            count = jnp.maximum(jnp.sum(some), 1.0)
-            found["valid"] = {name: jnp.sum(m * some) / count for name, m in assessed.items()}
-            watched = found["valid"][model.monitor]
-        new = update_control(control, train, watched, epoch, state.params, hyper.learning_rate)
-        return new, after, found
-
-    return Programs(advance, assess, close)
-
-
-def _compile(
-    pure: Programs,
-    carry: Carry,
-    example: Rows,
-    settings: tuple[Standard, Hyper],
-    valid: EvaluationPlan | None,
-) -> Programs:
-    """Compile the parts of an epoch for batches like `example`; carries are overwritten."""
-    state, control = carry.state, carry.control
-    heard = {}
-
-    def compiled(part: Callable, donated: tuple[int, ...], *given: Any) -> Callable:
-        program = jax.jit(part, donate_argnums=donated).lower(*given, *settings).compile()
-        return lambda *arguments: program(*arguments, *settings)
-
-    assess = pure.assess
-    if valid is not None:
-        assess = compiled(pure.assess, (), state, example)
-        found = jax.eval_shape(pure.assess, state, example, *settings)
-        heard = {name: jax.ShapeDtypeStruct((len(valid),), m.dtype) for name, m in found.items()}
-    ends = control, carry.before, state, carry.metrics, heard, jnp.zeros((), jnp.int32)
-    return Programs(
-        compiled(pure.advance, (0, 1), state, carry.metrics, control.rate, example),
-        assess,
-        compiled(pure.close, (0, 1), *ends),
-    )
+def _check_features(source: Store, standard: Standard) -> None:
+    """Raise unless the store has the views and the numbers of features that scaling knows."""
+    held = {view: len(names) for view, names in source.features.items()}
+    known = {view: len(mean) for view, mean in standard.mean.items()}
+    if held != known:
+        raise InputError(
+            f"{source.folder}: expected features per view {known}, found {held}; fit the scaling "
+            "to this store, or write the store from the same tables"
+        )
 
 
 class _Run:
@@ -279,15 +192,15 @@ class _Run:
         self.history = rewind_lines(self.folder / "metrics.jsonl", done)
         return carry
 
-    def drive(self, programs: Programs, carry: Carry) -> FitResult:
+    def drive(self, parts: Parts, carry: Carry) -> FitResult:
         """Train until the last epoch, or until early stopping."""
         feed, active = _ahead(self.stream), bool(carry.control.active)
         place = self.stream.get_state()
         with interruptible() as interrupted:
             while self.taken < self.train.epochs * self.steps and active:
                 begun, paused = time.perf_counter(), self.seconds["pause"]
-                carry, place = self._train(programs, carry, feed, interrupted)
-                carry, active = self._close(programs, carry)
+                carry, place = self._train(parts, carry, feed, interrupted)
+                carry, active = self._close(parts, carry)
                 waited = self.seconds["pause"] - paused
                 self.seconds["run"] += time.perf_counter() - begun - waited
                 self._save(carry, place, interrupted)
@@ -298,7 +211,7 @@ class _Run:
 
     def _train(
         self,
-        programs: Programs,
+        parts: Parts,
         carry: Carry,
         feed: Iterator[tuple[Rows, bytes]],
         interrupted: list[bool],
@@ -308,7 +221,7 @@ class _Run:
         end = (self.taken // self.steps + 1) * self.steps
         while self.taken < end:
             rows, place = next(feed)
-            state, metrics, scalar = programs.advance(
+            state, metrics, scalar = parts.advance(
                 carry.state, carry.metrics, carry.control.rate, rows
             )
             carry = carry.replace(state=state, metrics=metrics)
@@ -318,15 +231,15 @@ class _Run:
                 self._save(carry, place, interrupted)
         return carry, place
 
-    def _close(self, programs: Programs, carry: Carry) -> tuple[Carry, bool]:
+    def _close(self, parts: Parts, carry: Carry) -> tuple[Carry, bool]:
         """Validate, log and decide; return the carry and whether to go on."""
         done = self.taken // self.steps - 1
-        control, before, metrics = programs.close(
+        control, before, metrics = parts.close(
             carry.control,
             carry.before,
             carry.state,
             carry.metrics,
-            self._validate(programs, carry.state),
+            self._validate(parts, carry.state),
             jnp.asarray(done, jnp.int32),
         )
         metrics, active = jax.device_get((metrics, control.active))
@@ -343,14 +256,14 @@ class _Run:
         self.progress.update(done + 1, ", ".join(told))
         return carry.replace(control=control, before=before), bool(active)
 
-    def _validate(self, programs: Programs, state: TrainState) -> dict[str, np.ndarray]:
+    def _validate(self, parts: Parts, state: TrainState) -> dict[str, np.ndarray]:
         """Return the validation metrics of each batch, [batches] each."""
         if self.assess is None:
             return {}
         pace, found = _Pace(), []
         with closing(self.assess()) as stream:
             for rows, _ in _ahead(stream):
-                found.append(programs.assess(state, rows))
+                found.append(parts.assess(state, rows))
                 pace.wait(found[-1])
         found = jax.device_get(found)
         return {name: np.stack([metrics[name] for metrics in found]) for name in found[0]}

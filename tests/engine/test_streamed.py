@@ -166,7 +166,10 @@ def test_infinite_loss_is_named(toy, store: Store):
         )  # fmt: skip
 
 
-def test_rows_beyond_the_store_and_shared_readings_are_refused(toy, store: Store):
+def test_what_does_not_fit_the_store_is_refused(toy, store: Store, tmp_path: Path):
+    other = write_arrays({"rna": np.ones((20, 4))}, tmp_path / "store")
+    with pytest.raises(InputError, match=r"per view \{'rna': 3\}, found \{'rna': 4\}; fit the"):
+        streamed(toy, other)
     with pytest.raises(InputError, match="row numbers from 0 to 19, found 3 to 20"):
         fit_streamed(
             toy.model, store, toy.standard, toy.split([3, 20]), toy.hyper, TRAIN,
