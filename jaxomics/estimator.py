@@ -1,6 +1,6 @@
 """`Estimator`: tables in, tables out. The one class that a user of the library meets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from jaxomics.crossfit import complete_unseen, left_out_by
 from jaxomics.data.batch import Data, make_data
 from jaxomics.data.conditionals import Conditionals, fit_conditionals
 from jaxomics.data.container import MultiOmics
@@ -17,7 +18,7 @@ from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.drive import Recorder
 from jaxomics.engine.state import FitResult, Split
 from jaxomics.errors import InputError, unknown
-from jaxomics.inference import Member, complete, encode, residual_variance, spread
+from jaxomics.inference import Member, complete, encode, pick, residual_variance, spread
 from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
 from jaxomics.models.withholding import view_groups
@@ -25,7 +26,6 @@ from jaxomics.presets import Settings, preset
 from jaxomics.residuals import Factors, correct, fit_factors
 from jaxomics.specification import specify, standard_of
 from jaxomics.training import Job, train_jobs
-from jaxomics.types import Array
 
 Names: TypeAlias = Sequence[str] | pd.Index
 """Names of samples."""
@@ -179,12 +179,21 @@ class Estimator:
         """Take over a training, and fit what comes after it: residual factors and noise."""
         self.result_ = result
         self.members_ = _members(result, self.settings.train.ensemble)
-        split = self.split_
-        calibration = split.valid if len(split.valid) else split.train
-        self.factors_ = self._residual_factors(_pick(data, split.train))
+        split, settings = self.split_, self.settings
+        owner = left_out_by(split, settings.train, self.seed)
+        trained = pick(data, split.train)
+
+        def unseen(data: Data) -> dict[str, np.ndarray]:
+            return complete_unseen(self.model_, self.members_, data, self.standard_, owner)
+
+        self.factors_ = self._residual_factors(trained, unseen) if settings.residual_factors else {}
+        crossed = bool(np.any(owner >= 0))
+        on_training_rows = crossed or not len(split.valid)
         self.noise_ = residual_variance(
-            self._complete, _pick(data, calibration), self.standard_, self._assays(), self.seed
-        )
+            (lambda data: self._corrected(unseen(data), data)) if crossed else self._complete,
+            trained if on_training_rows else pick(data, split.valid),
+            self.standard_, self._assays(), self.seed,
+        )  # fmt: skip
         self.cohort_ = cohort
 
     def _label(self, cohort: MultiOmics) -> str | None:
@@ -217,11 +226,11 @@ class Estimator:
         train, valid_rows = np.sort(rows[held:]), np.sort(rows[:held])
         return Split(train, len(train), valid_rows, len(valid_rows))
 
-    def _residual_factors(self, data: Data) -> dict[str, Factors]:
-        """Fit the factor models of the training residuals, if the settings want them."""
-        if not self.settings.residual_factors:
-            return {}
-        output = complete(self.model_, self.members_, data, self.standard_)
+    def _residual_factors(
+        self, data: Data, completer: Callable[[Data], dict[str, np.ndarray]]
+    ) -> dict[str, Factors]:
+        """Fit the factor models of what the completer leaves of the data."""
+        output = completer(data)
         target, observed = self._targets(data)
         return {
             view: fit_factors(
@@ -243,6 +252,10 @@ class Estimator:
     def _complete(self, data: Data) -> dict[str, np.ndarray]:
         """Return every cell in standard units, residual factors included."""
         output = complete(self._fitted(), self.members_, data, self.standard_)
+        return self._corrected(output, data)
+
+    def _corrected(self, output: dict[str, np.ndarray], data: Data) -> dict[str, np.ndarray]:
+        """Return reconstructions with the residual factors added."""
         return correct(self.factors_, output, *self._targets(data)) if self.factors_ else output
 
     def _targets(self, data: Data) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -365,11 +378,6 @@ def _range(table: pd.DataFrame) -> tuple[float, float]:
     """Return the least and the largest value of a table."""
     values = table.to_numpy(np.float32)
     return float(np.nanmin(values)), float(np.nanmax(values))
-
-
-def _pick(data: Data, rows: Array | np.ndarray) -> Data:
-    """Return some rows of the data."""
-    return jax.tree.map(lambda leaf: leaf[jnp.asarray(rows)], data)
 
 
 def _members(result: FitResult, count: int) -> list[Member]:

@@ -80,6 +80,11 @@ def _variance(draws: int, total: jax.Array, square: jax.Array) -> np.ndarray:
     return np.maximum(biased, 0.0) * draws / (draws - 1)
 
 
+def pick(data: Data, rows: np.ndarray | jax.Array) -> Data:
+    """Return some rows of the data."""
+    return jax.tree.map(lambda leaf: leaf[jnp.asarray(rows)], data)
+
+
 def residual_variance(
     completer: Callable[[Data], dict[str, np.ndarray]],
     data: Data,
@@ -91,7 +96,7 @@ def residual_variance(
 
     Args:
       completer: data with holes to every cell, standardised.
-      data: rows to measure on; validation rows are honest, training rows a little optimistic.
+      data: rows to measure on; training rows are honest only if the completer has not seen them.
       standard: scaling.
       assays: the views, grouped by the assay that they come from; withheld together.
       seed: of the choice of cells.

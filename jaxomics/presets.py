@@ -69,7 +69,7 @@ RECOMMENDED = Settings(
         kl_weight=0.015,
         contrastive_weight=0.0,
     ),
-    train=Train(epochs=50, batch_size=128, schedule="cosine", ensemble=3),
+    train=Train(epochs=50, batch_size=128, schedule="cosine", ensemble=5, cross_fit=True),
     preprocess=PreprocessConfig(
         encoder_filter="none", decimals=None, min_views=1, missing_filtered=()
     ),

@@ -7,9 +7,11 @@ residual r = x - f(z) of each view is a factor model,
     r_n = W u_n + e_n,   u_n ~ N(0, I_K),   e_nf ~ N(0, psi_f),
 
 fitted to the measured cells of the training samples by expectation maximisation (Rubin and
-Thayer 1982, with missing cells), and the reconstruction gains W E[u_n | measured cells]. A view
-that was not measured in a sample gains nothing. The number of factors is chosen per view on
-hidden training cells, 0 included, so that the correction is used only where it helps.
+Thayer 1982, with missing cells, and a Gaussian prior on W), and the reconstruction gains
+W E[u_n | measured cells]. A view that was not measured in a sample gains nothing. The number of
+factors and the prior are chosen per view on hidden training cells, no factors included, so that
+the correction is used only where it helps. Residuals should be those of samples that the model
+has not seen (`jaxomics.crossfit`): what it leaves of others is smaller and less correlated.
 
 The arithmetic is a few products and small solves per view, in NumPy: compiling a program for
 each width and rank would take longer than running it.
@@ -20,7 +22,9 @@ from typing import NamedTuple
 import numpy as np
 
 RANKS = (8, 16, 32, 64)
-"""Numbers of factors to try, until one is no better than the last."""
+"""Numbers of factors to try."""
+PRIORS = (100.0, 300.0)
+"""Weights of the prior on W to try: so many samples' worth of evidence that W is 0."""
 LIMIT = 4.0
 """Residuals are cut here, in standard units, so that single outliers do not steer factors."""
 STEPS = 15
@@ -54,18 +58,33 @@ def fit_factors(residual: np.ndarray, seed: int) -> Factors:
     residual, measured = residual[present], measured[present]
     values = np.clip(np.nan_to_num(residual), -LIMIT, LIMIT).astype(np.float32)
     hidden = measured & (np.random.default_rng(seed).random(measured.shape) < HIDDEN_SHARE)
-    best, chosen = float(np.sum(values[hidden] ** 2)), 0
-    for rank in _ranks(values.shape):
-        factors = _learn(values, measured & ~hidden, rank, TRIAL_STEPS)
-        error = values - predict(factors, values, measured & ~hidden)
-        loss = float(np.sum(error[hidden] ** 2))
-        if loss >= best:
-            break
-        best, chosen = loss, rank
-    if chosen == 0:
+    rank, prior = _choose(values, measured, hidden)
+    if rank == 0:
         features = values.shape[1]
         return Factors(np.zeros((features, 0), np.float32), np.ones(features, np.float32))
-    return _learn(values, measured, chosen, STEPS)
+    return _learn(values, measured, rank, prior, STEPS)
+
+
+def _choose(values: np.ndarray, measured: np.ndarray, hidden: np.ndarray) -> tuple[int, float]:
+    """Return the number of factors, 0 for none, and the prior that predict hidden cells best.
+
+    For each prior, numbers of factors rise until one is no better than the last.
+    """
+    shown = measured & ~hidden
+    nothing = float(np.sum(values[hidden] ** 2))
+    best, chosen = nothing, (0, PRIORS[0])
+    for prior in PRIORS:
+        last = nothing
+        for rank in _ranks(values.shape):
+            factors = _learn(values, shown, rank, prior, TRIAL_STEPS)
+            error = values - predict(factors, values, shown)
+            loss = float(np.sum(error[hidden] ** 2))
+            if loss < best:
+                best, chosen = loss, (rank, prior)
+            if loss >= last:
+                break
+            last = loss
+    return chosen
 
 
 def predict(factors: Factors, residual: np.ndarray, measured: np.ndarray) -> np.ndarray:
@@ -110,7 +129,9 @@ def _ranks(shape: tuple[int, int]) -> list[int]:
     return [rank for rank in RANKS if rank <= most]
 
 
-def _learn(values: np.ndarray, measured: np.ndarray, rank: int, steps: int) -> Factors:
+def _learn(
+    values: np.ndarray, measured: np.ndarray, rank: int, prior: float, steps: int
+) -> Factors:
     """Run expectation maximisation from the leading singular vectors."""
     cells = measured.astype(np.float32)
     filled = (values * cells).astype(np.float32)
@@ -119,18 +140,18 @@ def _learn(values: np.ndarray, measured: np.ndarray, rank: int, steps: int) -> F
     noise = np.full(values.shape[1], 0.7 * np.sum(filled**2) / max(cells.sum(), 1.0))
     factors = Factors(loading.astype(np.float32), noise.astype(np.float32))
     for _ in range(steps):
-        factors = _maximise(factors, filled, cells)
+        factors = _maximise(factors, filled, cells, prior)
     return factors
 
 
-def _maximise(factors: Factors, values: np.ndarray, cells: np.ndarray) -> Factors:
+def _maximise(factors: Factors, values: np.ndarray, cells: np.ndarray, prior: float) -> Factors:
     """Take one step of expectation maximisation; `values` are 0 where `cells` is 0."""
     rank = factors.loading.shape[1]
     mean, covariance = _posterior(factors, values, cells)
     second = covariance + mean[:, :, None] * mean[:, None, :]
     features = values.shape[1]
     gram = (cells.T @ second.reshape(-1, rank * rank)).reshape(features, rank, rank)
-    gram += np.eye(rank, dtype=np.float32)
+    gram += prior * np.eye(rank, dtype=np.float32)
     loading = np.linalg.solve(gram, (values.T @ mean)[..., None])[..., 0]
     error = np.sum(cells * (values - mean @ loading.T) ** 2, axis=0)
     within = (cells.T @ covariance.reshape(-1, rank * rank)).reshape(features, rank, rank)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxomics.crossfit import member_splits
 from jaxomics.data.batch import Data, Standard
 from jaxomics.engine.drive import Halt, Recorder
 from jaxomics.engine.fit import fit
@@ -79,7 +80,7 @@ def train_jobs(
         model,
         data.replace(conditionals=_conditionals(jobs, members)),
         _stacked([job.standard for job in jobs], members),
-        _stacked(padded([job.split for job in jobs]), members),
+        stack(padded([own for job in jobs for own in member_splits(job.split, train, job.seed)])),
         _stacked([job.hyper for job in jobs], members),
         train,
         keys=jnp.concatenate(keys),

@@ -29,6 +29,8 @@ class Train:
       restore_best: keep the parameters of the best validation epoch rather than the last.
       valid_fraction: share of the samples held out to watch training; 0 = none.
       ensemble: number of members, trained together from different keys.
+      cross_fit: each member leaves out its own share of the training samples, so that errors are
+        measured on samples that a member has not seen.
       checkpoint_seconds: least time between two checkpoints.
     """
 
@@ -45,6 +47,7 @@ class Train:
     restore_best: bool = False
     valid_fraction: float = 0.0
     ensemble: int = 1
+    cross_fit: bool = False
     checkpoint_seconds: float = 60.0
 
     def __post_init__(self) -> None:
