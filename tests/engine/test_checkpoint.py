@@ -9,7 +9,15 @@ import numpy as np
 import optax
 import pytest
 
-from jaxomics.engine.checkpoint import Checkpoints, load_model, save_model
+from jaxomics.engine.checkpoint import (
+    Checkpoints,
+    chunk_folders,
+    latest_epoch,
+    load_model,
+    save_model,
+    store_size,
+    stored_size,
+)
 from jaxomics.engine.control import start_control
 from jaxomics.engine.state import Train, TrainState
 from jaxomics.errors import InputError
@@ -70,6 +78,49 @@ def test_other_settings_are_refused(tmp_path: Path, other: str):
     like = carry(4) if other == "width" else carry()[0]
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match="does not fit"):
         checkpoints.restore(1, like)
+
+
+def test_shapes_are_enough_to_restore(tmp_path: Path):
+    expected = carry()
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, expected, wait=True)
+        found = checkpoints.restore(1, jax.eval_shape(carry))
+    chex.assert_trees_all_equal(numbers(found), numbers(expected))
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, expected)
+
+
+def saved(folder: Path, epoch: int) -> None:
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(epoch, {"a": np.zeros(2)}, wait=True)
+
+
+def test_a_folder_tells_how_its_replicas_are_divided(tmp_path: Path):
+    assert stored_size(None, 5, resume=True) is None
+    assert stored_size(tmp_path, 5, resume=True) is None
+    store_size(tmp_path, 5, 2)
+    assert stored_size(tmp_path, 5, resume=True) == 2
+    assert stored_size(tmp_path, 5, resume=False) is None  # nothing is lost by starting anew
+    first, second = chunk_folders(tmp_path / "checkpoints", 3)[:2]
+    saved(first, 7)
+    saved(second, 4)
+    assert (latest_epoch(first), latest_epoch(second)) == (7, 4)
+    assert stored_size(tmp_path, 5, resume=True) == 2
+    with pytest.raises(InputError, match="a run of 7 epochs: resume it"):
+        stored_size(tmp_path, 5, resume=False)
+    for other in (1, 4):
+        with pytest.raises(InputError, match=f"5 replicas, not of {other}"):
+            stored_size(tmp_path, other, resume=True)
+
+
+def test_a_folder_of_one_chunk_needs_no_plan(tmp_path: Path):
+    store_size(tmp_path, 5, 2)
+    store_size(tmp_path, 5, 5)  # this time there was room for all
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+    saved(tmp_path / "checkpoints", 3)
+    assert stored_size(tmp_path, 5, resume=True) == 5
+    assert latest_epoch(tmp_path / "nowhere") is None
+    with pytest.raises(InputError, match="a run of 3 epochs: resume it"):
+        stored_size(tmp_path, 5, resume=False)
 
 
 def test_model_file_round_trips(tmp_path: Path):

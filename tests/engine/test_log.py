@@ -33,6 +33,18 @@ def test_rewind_drops_later_rows_and_a_cut_line(tmp_path: Path):
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
+def test_rewind_per_replica(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    # Replica 1 is known up to epoch 2, replica 2 not at all, and replica 3 is no part of the run.
+    whole = [row | {"replica": r} for r in (0, 1, 2, 3) for row in rows(1, 2, 3)]
+    write_lines(path, whole)
+    left = rewind_lines(path, [3, 2, 0])
+    assert [(row["replica"], row["epoch"]) for row in left] == [
+        (0, 1), (0, 2), (0, 3), (1, 1), (1, 2),
+    ]  # fmt: skip
+    assert read_lines(path) == left
+
+
 def test_progress_is_one_line_at_the_end_off_a_terminal():
     stream = io.StringIO()
     progress = Progress("train", 3, stream=stream)
