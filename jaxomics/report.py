@@ -24,6 +24,7 @@ from jaxomics.figures.scores import (
     metric_label,
     over_runs,
     score_bars,
+    spread_name,
 )
 from jaxomics.figures.training import training_curves
 from jaxomics.page import Picture, Section, Table, write_report
@@ -55,7 +56,7 @@ def run_report(
     """Write `report.html` and `figures/*.png` of a run folder from the files in it.
 
     Read, as far as they exist: `config.json`, `metrics.jsonl`, and in `tables/` `views`,
-    `dropped`, `scores` (or `cv`), `features` (scores per feature), `calibration`, `latent`
+    `dropped`, `scores` (or `cv`), `features` (or `cv_features`), `calibration`, `latent`
     (dimensions `z0, z1, ...`; another column is the class) and `measured_VIEW`, all parquet.
     For what is missing the page says so.
 
@@ -76,14 +77,14 @@ def run_report(
         raise InputError(f"expected a run folder, found nothing at {folder}; check the path")
     config = _config(folder)
     views = _table(folder, "views")
+    leaves_model = config.get("command") != "cv"
     sections = [
         _what_was_run(config),
         _data(folder, views, measured),
         _left_out(_table(folder, "dropped")),
         _training(folder),
         _scores(folder),
-        _latent(folder, labels),
-        _next_steps(folder, views),
+        *([_latent(folder, labels), _next_steps(folder, views)] if leaves_model else []),
         Section("Limits", LIMITS),
     ]
     return write_report(
@@ -234,12 +235,14 @@ def _scores(folder: Path) -> Section:
     scores = _table(folder, "scores")
     scores = _table(folder, "cv") if scores is None else scores
     features = _table(folder, "features")
+    features = _table(folder, "cv_features") if features is None else features
     calibration = _table(folder, "calibration")
     text, tables, pictures = [], [], []
     if scores is None or scores.empty:
         text.append("No scores: the run has neither tables/scores.parquet nor tables/cv.parquet.")
     else:
-        text.append("Means over folds and seeds, ± their SD; the best value is bold.")
+        spread = spread_name(scores)
+        text.append(f"Scores{f': {spread}' * bool(spread)}; the best value is bold.")
         for (data, metric), rows in _groups(scores, ["dataset", "metric"]).items():
             for (mode,), part in _groups(rows, ["mode"]).items():
                 tables.append(score_table(part, metric, mode))

@@ -4,6 +4,7 @@ Both figures read the tidy tables of the command line: dataset, model, fold, see
 metric, value (and feature, n).
 """
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -85,10 +86,10 @@ def metric_label(metric: str) -> str:
 def score_bars(scores: pd.DataFrame, metric: str) -> Figure:
     """Draw bars per view, one colour per model, and their mean over views beside.
 
-    Bars are means over folds and seeds, error bars one standard deviation over them. The mean
-    takes the views that every model scored, so that models are compared on the same ones; with
-    one view there is none. A score that does not exist is written as `n/a`. Modes stand one
-    below the other.
+    Bars are means over folds and seeds, error bars one standard deviation over them; with scores
+    of all folds together, bars are these and error bars standard errors over folds. The mean takes
+    the views that every model scored, so that models are compared on the same ones; with one view
+    there is none. A score that does not exist is written as `n/a`. Modes stand one below the other.
 
     Args:
       scores: tidy score table of one data set.
@@ -122,9 +123,8 @@ def score_bars(scores: pd.DataFrame, metric: str) -> Figure:
         mean.columns = [f"mean of {len(shared)}"]
         _draw_bars(panels[1], mean, spread)
         tidy_axes(panels[1], title="all views")
-    runs = len(rows[["fold", "seed"]].drop_duplicates())
-    spread_of = f"\nmean and SD over {runs} runs (folds and seeds)" if runs > 1 else ""
-    figure.suptitle(f"{metric_name(metric)} per view{spread_of}", fontsize=12, color=INK)
+    heading = f"{metric_name(metric)} per view\n{spread_name(rows)}".rstrip()
+    figure.suptitle(heading, fontsize=12, color=INK)
     _model_legend(figure, grid[0, 0])
     return figure
 
@@ -196,13 +196,36 @@ def _only(table: pd.DataFrame, column: str, value: str) -> pd.DataFrame:
 
 
 def over_runs(rows: pd.DataFrame, models: list, views: list) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return mean and standard deviation over folds and seeds, each [models, views]."""
-    mean = rows.pivot_table(index="model", columns="view", values="value", aggfunc="mean")
-    spread = rows.pivot_table(index="model", columns="view", values="value", aggfunc="std")
+    """Return scores and their spread, each [models, views].
+
+    Scores are means over folds and seeds, and the spread is the standard deviation over them.
+    Where scores of all folds together (`fold` -1) stand beside those of single folds, the means
+    are of the former, and the spread is the standard error over the latter.
+    """
+    single = rows["fold"] >= 0
+    pooled = _has_both(rows)
+    table = partial(pd.pivot_table, index="model", columns="view", values="value")
+    mean = table(rows[~single] if pooled else rows, aggfunc="mean")
+    spread = table(rows[single] if pooled else rows, aggfunc="sem" if pooled else "std")
     return (
         mean.reindex(index=models, columns=views),
         spread.reindex(index=models, columns=views),
     )
+
+
+def spread_name(rows: pd.DataFrame) -> str:
+    """Return in words what `over_runs` gives for these scores; empty for a single run."""
+    runs = len(rows[["fold", "seed"]].drop_duplicates())
+    if _has_both(rows):
+        folds = len(rows.loc[rows["fold"] >= 0, ["fold", "seed"]].drop_duplicates())
+        return f"all folds together, and standard error over {folds} folds"
+    return f"mean and SD over {runs} runs (folds and seeds)" if runs > 1 else ""
+
+
+def _has_both(rows: pd.DataFrame) -> bool:
+    """Tell whether scores of all folds together stand beside those of single folds."""
+    single = rows["fold"] >= 0
+    return bool(single.any() and not single.all())
 
 
 def mean_of_views(rows: pd.DataFrame, views: list) -> pd.DataFrame:

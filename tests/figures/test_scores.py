@@ -2,7 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxomics.figures.scores import better, feature_curve, score_bars
+from jaxomics.figures.scores import (
+    better,
+    feature_curve,
+    over_runs,
+    score_bars,
+    spread_name,
+)
 from jaxomics.figures.style import png
 
 
@@ -146,3 +152,23 @@ def test_all_missing_view_and_twelve_views_without_warning():
     figure = feature_curve(table)
     assert figure.axes[3].get_title(loc="left") == "view3 (0)"
     png(figure, dpi=30)
+
+
+def test_scores_of_all_folds_are_drawn_with_the_standard_error_over_folds() -> None:
+    values = {-1: 0.5, 0: 0.2, 1: 0.4, 2: 0.9}
+    rows = pd.DataFrame(
+        {
+            "model": "mosa",
+            "view": "rna",
+            "fold": list(values),
+            "seed": 0,
+            "value": list(values.values()),
+        }
+    )
+    found = [table.to_numpy().item() for table in over_runs(rows, ["mosa"], ["rna"])]
+    np.testing.assert_allclose(found, [0.5, np.std([0.2, 0.4, 0.9], ddof=1) / np.sqrt(3)])
+    assert spread_name(rows) == "all folds together, and standard error over 3 folds"
+    single = pd.DataFrame(rows[rows["fold"] >= 0])
+    found = [table.to_numpy().item() for table in over_runs(single, ["mosa"], ["rna"])]
+    np.testing.assert_allclose(found, [0.5, np.std([0.2, 0.4, 0.9], ddof=1)])
+    assert spread_name(single) == "mean and SD over 3 runs (folds and seeds)"
