@@ -172,7 +172,7 @@ def make_layout(
     processes = len({device.process_index for device in devices})
     if backend == "pmap" and processes > 1:
         raise InputError(f"expected one process under pmap, found {processes}; choose jit")
-    most = 1 if backend == "pmap" else len(devices)
+    most = 1 if backend == "pmap" else min(replicas, len(devices))
     shapes = [
         (r, d)
         for r in range(1, most + 1)

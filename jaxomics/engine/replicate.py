@@ -187,7 +187,7 @@ def _chunk(
     chosen = np.minimum(np.arange(replicas.start, replicas.start + places), replicas.stop - 1)
 
     def own() -> tuple[Settings, Key]:
-        if places == len(keys):
+        if places == len(replicas) == len(keys):
             return placed(settings, layout), layout.spread(keys)
         mine, my_keys = _select(settings, keys, chosen)
         return placed(mine, layout), layout.spread(my_keys)
