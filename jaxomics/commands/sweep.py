@@ -39,6 +39,7 @@ from jaxomics.search.space import (
     Field,
     check_space,
     describe_space,
+    ends,
     named_space,
     read_space,
     searchable,
@@ -146,6 +147,9 @@ def sweep(
     known = searchable(entry(model).config, entry(model).hyper)
     check_ranges(settings, seed)
     check_space(space, known)
+    for field, limits in space.items():
+        for value in ends(limits):
+            check_ranges(best_settings(settings, {field: value}), seed)
     refuse_early(out, resume=resume, overwrite=overwrite)
     _check_storage(plan.storage)
     cohort = read_cohort(data, views=views)

@@ -177,6 +177,11 @@ def describe_space(space: Space) -> dict[str, list[Any]]:
     }
 
 
+def ends(limits: Range) -> tuple[Any, ...]:
+    """Return the least and the largest value of a range, or all values of a choice."""
+    return limits.values if isinstance(limits, Choice) else (limits.low, limits.high)
+
+
 def is_single(limits: Range) -> bool:
     """Tell whether a range holds one value only."""
     if isinstance(limits, Choice):

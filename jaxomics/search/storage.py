@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,14 +119,16 @@ class Presence:
         self._refuse_twin()
 
     def __enter__(self) -> "Presence":
-        self._show(0)
+        with reaching("of the study"):
+            self._show(0)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._show(_LEFT)
+        with suppress(*_TROUBLE):  # others find out by waiting
+            self._show(_LEFT)
 
     def dead(self) -> set[str]:
         """Return the processes that have left, stand still, or wrote this folder before."""
@@ -143,7 +145,8 @@ class Presence:
 
     def _others(self) -> dict[str, dict[str, Any]]:
         """Return what the other processes tell about themselves, by name."""
-        told = self._study.user_attrs.items()
+        with reaching("of the study"):
+            told = self._study.user_attrs.items()
         named = {k.removeprefix(_PROCESS): v for k, v in told if k.startswith(_PROCESS)}
         return {name: about for name, about in named.items() if name != self.name}
 
@@ -164,10 +167,8 @@ class Presence:
         beat = 0
         while not self._stop.wait(self._beat):
             beat += 1
-            try:
+            with suppress(*_TROUBLE):
                 self._show(beat)
-            except _TROUBLE:
-                continue
 
     def _show(self, beat: int) -> None:
         """Write the counter."""

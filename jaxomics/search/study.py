@@ -173,13 +173,22 @@ class Search:
                 self._sampler.fixed = {
                     field: drawn[0].params[field] for field in self._static if field in self.space
                 }
-            void, kept = self._void(), []
-            for trial in drawn:
-                if trial.number - sum(number < trial.number for number in void) < wanted:
-                    kept.append(trial)
-                else:
-                    self._set_aside(trial.number, "surplus")
+            kept = [trial for trial in drawn if self._keep(trial, wanted)]
         return Group(kept, [self.values(trial.params) for trial in kept])
+
+    def _keep(self, trial: Trial, wanted: int) -> bool:
+        """Tell whether a trial just drawn counts; set it aside otherwise.
+
+        It does not if it is one too many, or if it has static settings of its own because someone
+        queued it in the study.
+        """
+        before = trial.number - sum(number < trial.number for number in self._void())
+        fixed = self._sampler.fixed
+        alike = all(trial.params[field] == value for field, value in fixed.items())
+        if before < wanted and alike:
+            return True
+        self._set_aside(trial.number, "surplus" if alike else "foreign")
+        return False
 
     def prune(self, group: Group) -> Callable[[int, int, float], bool]:
         """Return what reports the values of a group's trials and tells which should stop."""
@@ -262,9 +271,11 @@ class Search:
         return {field: _decode(self.space[field], params[field]) for field in self.space}
 
     def _void(self) -> set[int]:
-        """Return the numbers of the trials that do not count."""
+        """Return the numbers of the trials that do not count: set aside, or failed by others."""
+        failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
         told = self.study.user_attrs
-        return {int(key.removeprefix(VOID)) for key in told if key.startswith(VOID)}
+        named = {int(key.removeprefix(VOID)) for key in told if key.startswith(VOID)}
+        return named.union(trial.number for trial in failed)
 
     def _set_aside(self, number: int, why: str) -> None:
         """Mark a trial as one that does not count."""

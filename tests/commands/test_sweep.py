@@ -171,7 +171,7 @@ def test_two_processes_share_a_study(data: Path, tmp_path: Path):
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "jaxomics",
-             *words(data, tmp_path / name, "--storage", str(storage), trials=36)],
+             *words(data, tmp_path / name, "--storage", str(storage), trials=24)],
             env=environment, stderr=subprocess.PIPE, text=True,
         )
         for name in "ab"
@@ -180,7 +180,7 @@ def test_two_processes_share_a_study(data: Path, tmp_path: Path):
     assert [process.returncode for process in processes] == [0, 0], errors
     one, two = (trials_of(tmp_path / name) for name in "ab")
     assert one.equals(two)
-    assert len(one) == 36
+    assert len(one) == 24
     assert one["trial"].is_unique
     assert one["learning_rate"].is_unique
     timing = read_table(tmp_path / "a" / "tables" / "timing.parquet")
@@ -193,6 +193,7 @@ def test_two_processes_share_a_study(data: Path, tmp_path: Path):
         (["--space", "latnt=1:2"], "unknown setting to search 'latnt'; did you mean 'latent'"),
         (["--space", "learning_rate=1:0.1"], "LOW below HIGH"),
         (["--space", "latent=2:5"], "expected latent as an option or in --space, found both"),
+        (["--space", "dropout=0:1.5"], "expected a --dropout from 0 to below 1, found 1.5"),
         (["--space-preset", "publishd"], "unknown search space of mosa 'publishd'"),
         (["--trials", "0"], "expected --trials of at least 1, found 0"),
         (["--group-size", "0"], "expected --group-size of at least 1"),

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 
 from jaxomics.config import Choice, Float, Int
 from jaxomics.errors import InputError
@@ -100,6 +101,17 @@ def test_trials_drawn_at_the_same_moment_are_kept_in_the_order_of_their_numbers(
     second = one.ask(6, "two")
     assert [trial.number for trial in second.trials] == [4, 5]
     assert len(first.trials) + len(second.trials) == len(one.trials()) == 6
+
+
+def test_trials_that_others_queue_or_fail_do_not_count():
+    one = search()
+    one.ask(8, "p")
+    one.study.enqueue_trial({"latent": 1, "hidden": "1", "rate": 0.1, "dropout": 0.5})
+    one.study.tell(0, state=TrialState.FAIL)
+    queued = one.study.ask(one._distributions)
+    one._sampler.fixed = {"latent": 2}
+    assert not one._keep(queued, 100)
+    assert one.count() == (0, 3)
 
 
 def test_trials_of_dead_processes_are_drawn_anew():
