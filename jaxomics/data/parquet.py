@@ -85,14 +85,17 @@ def row_chunks(
       path: the table.
       ids: its names.
       rows: where each of its rows belongs, in the order of the file.
-      size: rows per chunk; memory holds one row group, decoded as far as needed, besides.
+      size: rows per chunk. Memory also holds a row group, and the file's footer, which grows with
+        features times row groups: row groups of some 50 MB are a good choice.
     """
     start = 0
     with naming_damage(path, "a parquet table"), pq.ParquetFile(path) as file:
-        for piece in file.iter_batches(batch_size=size):
-            values = piece.drop_columns([ids.column]).to_pandas(ignore_metadata=True)
-            yield rows[start : start + len(piece)], values.to_numpy(np.float32, na_value=np.nan)
-            start += len(piece)
+        # One iterator over all row groups would keep what it has read of each.
+        for group in range(file.num_row_groups):
+            for piece in file.iter_batches(batch_size=size, row_groups=[group]):
+                values = piece.drop_columns([ids.column]).to_pandas(ignore_metadata=True)
+                yield rows[start : start + len(piece)], values.to_numpy(np.float32, na_value=np.nan)
+                start += len(piece)
 
 
 def _is_view(name: str) -> bool:
