@@ -2,17 +2,18 @@
 
     python eval/speed.py step --torch torchenv/bin/python --out speed.json
     python eval/speed.py paper --out paper.json
+    python eval/speed.py cv --torch torchenv/bin/python --out cv.json
 
 `step` takes about five minutes on 2 cores, at 52 million parameters; `paper` trains one epoch at
-the size of Cai et al. 2024. eval/peers/README.md has the command that makes the peer's
-environment. Everything runs in child processes, with and without huge pages
-(jaxomics/memory.py); ours and the peer take turns. Expected: docs/results/speed.md.
+the size of Cai et al. 2024; `cv` trains ten folds as one program, one after the other and in
+PyTorch, at three sizes (eval/replicas.py), and takes about ten minutes. eval/peers/README.md has
+the command that makes the peer's environment. Everything runs in child processes, with and
+without huge pages (jaxomics/memory.py); ours and the peer take turns. Expected:
+docs/results/speed.md.
 """
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,9 +21,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import replicas
 import tyro
-
-from jaxomics.memory import SETTING, SWITCH, TUNABLES
+from measured import SAMPLES, simulated, started, written
 
 STEP = {
     "proteomics": (1300, 1300),
@@ -43,8 +44,6 @@ PAPER = {
     "transcriptomics": (15278, 7000),
     "copynumber": (777, 777),
 }
-SAMPLES, CONDITIONALS, TISSUES, OBSERVED = 1523, 237, 31, 0.7
-LEVELS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 TARGET_GIB = 14.5
 
 
@@ -77,49 +76,6 @@ def child(kind: str) -> dict[str, Any]:
     products_s = timing.time_products(dense, settings.train.batch_size) if kind == "step" else None
     about = {"import_s": import_s, "peak_gib": peak, "gflop": gflop, "products_s": products_s}
     return found._asdict() | about
-
-
-def simulated(views: dict[str, tuple[int, int]]) -> tuple[Any, Any, Any]:
-    """Return the description, the data and the scaling of a random cohort with holes."""
-    import jax.numpy as jnp
-
-    from jaxomics.data.batch import DataSpec, Standard, ViewSpec, make_data
-
-    rng, specs, arrays = np.random.default_rng(0), [], {}
-    for name, (features, read) in views.items():
-        encoded = None
-        if read < features:
-            encoded = tuple(np.sort(rng.choice(features, read, replace=False)).tolist())
-        values = rng.standard_normal((SAMPLES, features), np.float32)
-        if ordinal := name == "copynumber":
-            values = np.clip(np.round(values), -2, 2)
-        values[rng.random(values.shape, np.float32) > OBSERVED] = np.nan
-        likelihood, levels = ("macro", LEVELS) if ordinal else ("mean", ())
-        specs.append(ViewSpec(name, features, encoded, likelihood, levels))
-        arrays[name] = values
-    conditionals = rng.standard_normal((SAMPLES, CONDITIONALS), np.float32)
-    data = make_data(arrays, conditionals, rng.integers(TISSUES, size=SAMPLES))
-    mean = {name: jnp.zeros(features) for name, (features, _) in views.items()}
-    scale = {name: jnp.ones(features) for name, (features, _) in views.items()}
-    return DataSpec(tuple(specs), CONDITIONALS), data, Standard(mean, scale, decimals=4)
-
-
-def started(command: list[str], cache: str, *, huge: bool) -> dict[str, Any]:
-    """Run a child process with 2 threads and return the JSON of its last line."""
-    environment = dict(os.environ) | {"JAXOMICS_CACHE": cache, SWITCH: "off"}
-    environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
-    environment.pop(TUNABLES, None)
-    if huge:
-        environment[TUNABLES] = SETTING
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(
-            f"{' '.join(command)} failed with status {done.returncode} "
-            f"(-9: out of memory):\n{done.stderr[-3000:]}"
-        )
-    result = json.loads(done.stdout.splitlines()[-1])
-    print(json.dumps({"command": command[1:3], "huge": huge} | result)[:600], file=sys.stderr)
-    return result
 
 
 def ours(kind: str, cache: str, *, huge: bool) -> dict[str, Any]:
@@ -176,18 +132,18 @@ def paper(out: Path) -> None:
     written({"paper": run, "fits": run["peak_gib"] <= TARGET_GIB}, out)
 
 
-def written(found: dict[str, Any], out: Path) -> None:
-    """Write what was found, and show it without the single runs."""
-    out.write_text(json.dumps(found, indent=1) + "\n")
-    print(
-        json.dumps({k: v for k, v in found.items() if k in ("summary", "paper", "fits")}, indent=1)
-    )
-
-
 def measure(kind: Annotated[str, tyro.conf.Positional]) -> None:
     """Measure one thing in this process and print it; started by `step` and `paper`."""
     print(json.dumps(child(kind)))
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"step": step, "paper": paper, "child": measure})
+    tyro.extras.subcommand_cli_from_dict(
+        {
+            "step": step,
+            "paper": paper,
+            "cv": replicas.cv,
+            "child": measure,
+            "replicas": replicas.measure,
+        }
+    )
