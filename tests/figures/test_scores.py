@@ -166,9 +166,9 @@ def test_scores_of_all_folds_are_drawn_with_the_standard_error_over_folds() -> N
         }
     )
     found = [table.to_numpy().item() for table in over_runs(rows, ["mosa"], ["rna"])]
-    np.testing.assert_allclose(found, [0.5, np.std([0.2, 0.4, 0.9], ddof=1) / np.sqrt(3)])
+    np.testing.assert_allclose(found, [0.5, float(np.std([0.2, 0.4, 0.9], ddof=1)) / 3**0.5])
     assert spread_name(rows) == "all folds together, and standard error over 3 folds"
     single = pd.DataFrame(rows[rows["fold"] >= 0])
     found = [table.to_numpy().item() for table in over_runs(single, ["mosa"], ["rna"])]
-    np.testing.assert_allclose(found, [0.5, np.std([0.2, 0.4, 0.9], ddof=1)])
+    np.testing.assert_allclose(found, [0.5, float(np.std([0.2, 0.4, 0.9], ddof=1))])
     assert spread_name(single) == "mean and SD over 3 runs (folds and seeds)"
