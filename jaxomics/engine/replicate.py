@@ -76,7 +76,9 @@ def fit_many(
       max_replicas: most replicas at a time; by default what fits into memory (`capacity`), or as
         many as the run that is resumed had.
       halt: told the new rows of metrics.jsonl after each call, returns the replicas to stop:
-        those keep their state from then on. A replica that it stops may be not finite.
+        those keep their state from then on. A replica that it stops may be not finite, and
+        numbers of replicas that are not being trained are ignored. A resumed run tells it only
+        the rows from then on.
       block: epochs per call, hence between two questions to `halt`; by default as many as take
         some seconds, which differs from run to run.
       devices: where to train, see `default_devices`: replicas are spread over them, and those
