@@ -11,7 +11,7 @@ import jaxomics
 ROOT = Path(jaxomics.__file__).parent
 BASE = {"types", "config", "errors"}
 SHARED_DATA = {"data.batch", "data.sampling", "data.preprocess", "data.store", "data.stream"}
-ENGINE = BASE | SHARED_DATA | {"models.base", "engine"}
+ENGINE = BASE | SHARED_DATA | {"models.base", "engine", "version"}
 
 # A layer and what of ours it may import. What is not named here is the top: `commands`, and
 # modules beside the packages, such as `estimator`; they may import anything of ours.

@@ -134,6 +134,7 @@ def run_epochs(
     """
     steps, batch, length = shape
 
+    @jax.jit  # Traced once, for the shapes of the metrics and for the loop.
     def one(state: TrainState, control: Control, epoch: Array):
         key = jax.random.fold_in(jax.random.fold_in(state.key, 2**31 - 1), epoch)
         plan = paired_plan(key, jnp.asarray(split.train), split.train_size, batch, steps)
