@@ -22,6 +22,7 @@ from jaxomics.crossval import MODES, Plan, comparator, model
 from jaxomics.crossval_scores import cross_validate
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.figures.scores import feature_curve, score_bars
+from jaxomics.metrics.tables import ALL_FOLDS
 from jaxomics.presets import preset
 
 CELL_LINES = ("rna", "cn", "methylation", "rppa", "metabolomics", "drug", "crispr_call")
@@ -81,7 +82,7 @@ def main(options: Options) -> None:
             chosen = replace(settings.conditionals, columns=options.conditionals)
             settings = replace(settings, conditionals=chosen)
         for other in options.comparators:
-            if other not in ("mean", "knn"):
+            if other not in ("mean", "knn") and settings.conditionals.columns != ():
                 methods[f"{other} + conditionals"] = comparator(
                     other, settings.conditionals, settings.config.clip
                 )
@@ -102,8 +103,8 @@ def main(options: Options) -> None:
 
 
 def wide(scores: pd.DataFrame) -> str:
-    """Return scores as text: one row per mode, metric and method, one column per view."""
-    table = scores.pivot_table(
+    """Return scores of all folds as text: a row per mode, metric and method, a column per view."""
+    table = scores[scores["fold"] == ALL_FOLDS].pivot_table(
         index=["mode", "metric", "model"], columns="view", values="value", sort=False
     )
     table["mean"] = table.mean(axis=1)

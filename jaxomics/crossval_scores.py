@@ -13,7 +13,7 @@ import pandas as pd
 from jaxomics.crossval import HeldOut, Method, Plan, Predictions, hold_out, predict
 from jaxomics.data.container import MultiOmics
 from jaxomics.metrics.bootstrap import bootstrap_intervals
-from jaxomics.metrics.correlation import pearson, relative_squared_error
+from jaxomics.metrics.correlation import mean_squared_error, pearson
 from jaxomics.metrics.tables import ALL_FOLDS, FEATURE_COLUMNS, SCORE_COLUMNS, join
 
 INTERVAL_COLUMNS = [*FEATURE_COLUMNS[:-1], "low", "high", "n"]
@@ -128,12 +128,20 @@ def _asked(held: HeldOut, predictions: Predictions) -> Iterator[Question]:
 def _feature_scores(
     asked: Question, columns: pd.Index, rows: np.ndarray | slice = slice(None)
 ) -> pd.DataFrame:
-    """Return feature, metric, value and n over some of the samples."""
+    """Return feature, metric, value and n over some of the samples.
+
+    The squared error is relative to that of the training means over all folds, also where the
+    rows are those of one: a fold may hold too few cells of a feature to divide by theirs.
+    """
     target, predicted = asked.target[rows], asked.predicted[rows]
     count = (~np.isnan(target)).sum(axis=0)
+    baseline = mean_squared_error(asked.target, asked.reference)
+    error = mean_squared_error(target, predicted)
     values = {
         "pearson": pearson(target, predicted),
-        "relative_error": relative_squared_error(target, predicted, asked.reference[rows]),
+        "relative_error": np.divide(
+            error, baseline, out=np.full(len(error), np.nan), where=baseline > 0
+        ),
     }
     return pd.concat(
         [

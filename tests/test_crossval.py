@@ -92,6 +92,12 @@ def test_scores_of_folds_repeats_and_features(cohort: MultiOmics):
         known = ~np.isnan(table[:, f]) & rows
         expected.append(pearsonr(table[known, f], said[1][known, f])[0])
     assert r[43, 0] == pytest.approx(np.mean(expected), rel=1e-6)
+    relative = scores[scores["metric"] == "relative_error"].set_index(["seed", "fold"])["value"]
+    target, means = table[rows], held.means["transcriptomics"][2]
+    other = table[~rows] - held.means["transcriptomics"][3]
+    baseline = np.nanmean(np.concatenate([target - means, other]) ** 2, axis=0)
+    expected = np.nanmean((target - said[1][rows]) ** 2, axis=0) / baseline
+    assert relative[43, 0] == pytest.approx(expected.mean(), rel=1e-6)
     pooled = scores[scores["fold"] == -1].reset_index(drop=True)
     pd.testing.assert_frame_equal(summarise(features), pooled)
     assert list(features) == [*FEATURE_COLUMNS[:-1], "low", "high", "n"]

@@ -85,7 +85,7 @@ def test_run_folder_is_complete(run: Path) -> None:
     assert set(about) == {"jaxomics", "model", "seed", "settings_hash", "data_sha256"}
 
 
-def test_same_command_same_bytes_whatever_the_chunks(run: Path, data: Path, tmp_path: Path) -> None:
+def test_same_command_same_bytes(run: Path, data: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     assert main(words(data, again)) == 0
     for name in TABLES:
@@ -156,7 +156,7 @@ def test_mistakes_are_told_in_one_line(
 def test_settings_are_chosen_inside_the_folds(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     more = ["--search", "2", "--modes", "reconstruct", "--comparators", "--bootstrap", "0"]
-    assert main(words(data, out, "--folds", "2", *more)) == 0
+    assert main(words(data, out, "--folds", "2", "--max-replicas", "2", *more)) == 0
     chosen = read_table(out / "tables" / "chosen.parquet")
     assert chosen[["repeat", "fold"]].to_numpy().tolist() == [[0, 0], [0, 1]]
     assert {"candidate", "validation", "learning_rate", "dropout"} <= set(chosen)

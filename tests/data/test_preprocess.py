@@ -282,3 +282,15 @@ def test_errors_say_what_to_do():
         fit_preprocess(hollow)
     with pytest.raises(InputError, match="unknown training sample"):
         fit_preprocess(hollow, PreprocessConfig(), pd.Index(["nobody"]))
+
+
+def test_what_no_training_sample_measures_is_left_out():
+    table = pd.DataFrame({"A": [1.0, 2, 3, 4], "B": [np.nan, np.nan, 3, 4]}, index=list("abcd"))
+    cohort = MultiOmics.from_tables({"rna": table})
+    config = PreprocessConfig(encoder_filter="none", min_views=1, missing_filtered=())
+    fitted = fit_preprocess(cohort, config, pd.Index(["a", "b"]))
+    assert list(fitted.views["rna"].features) == ["A"]
+    expected = [("rna", "feature", "B", "no measured value in any training sample")]
+    assert [tuple(row) for row in fitted.report.to_numpy()] == expected
+    whole = fit_preprocess(cohort, replace(config, fit_scope="all"), pd.Index(["a", "b"]))
+    assert list(whole.views["rna"].features) == ["A", "B"]
