@@ -14,7 +14,7 @@ from tyro.conf import arg
 from jaxomics.commands.choose import Model, check_names, check_ranges, choose
 from jaxomics.commands.notes import left_out, tell
 from jaxomics.commands.options import Flag
-from jaxomics.commands.train import CONFIG, clear_run, provenance, refuse_early
+from jaxomics.commands.train import CONFIG, agree_on, clear_run, provenance, refuse_early
 from jaxomics.comparators import registry
 from jaxomics.crossval import MODES, HeldOut, Method, Plan, comparator, hold_out, model, predict
 from jaxomics.crossval_scores import score
@@ -22,6 +22,7 @@ from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, read_table, write_table
 from jaxomics.engine.drive import Recorder
 from jaxomics.engine.log import Progress
+from jaxomics.engine.processes import ALONE, Processes, is_writer, seen_by_writer, together
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.presets import Settings, preset
@@ -86,6 +87,8 @@ def cv(
 ) -> pd.DataFrame | None:
     """Cross-validate a model on a cohort and write a run folder.
 
+    Where several processes train together (`engine.processes`), process 0 scores and writes.
+
     Args:
       model: registry name.
       data: folder with one table per view, or an .h5mu or .h5ad file.
@@ -101,37 +104,43 @@ def cv(
       quiet: print neither progress nor notes.
 
     Returns:
-      The scores; None where `resume` met a finished run.
+      The scores; None where `resume` met a finished run, and in processes that do not write.
 
     Raises:
-      InputError: unfit data, settings or folds, or a folder that must not be touched.
+      InputError: unfit data, settings or folds, a folder that must not be touched, or processes
+        that differ in data, settings or versions.
     """
     settings = preset(model, settings) if isinstance(settings, str) else settings
     check_ranges(settings, seed)
     if max_replicas is not None and max_replicas < 1:
         raise InputError(f"expected --max-replicas of at least 1, found {max_replicas}; raise it")
-    data, out = Path(data), Path(out)
+    data, out, quiet = Path(data), Path(out), quiet or not is_writer()
     refuse_early(out, resume=resume, overwrite=overwrite)
     cohort = read_cohort(data, views=views)
     fresh = Estimator(settings, model=model, seed=seed)
     record = describe_run(fresh, cohort, data) | {"command": "cv", "cv": asdict(options)}
     held = hold_out(cohort, _plan(data.stem, cohort, settings, seed, options))
-    if resume and (out / CONFIG).exists():
-        same_run(out, record)
-        if (out / "report.html").exists():
+    agree_on(record)
+    if resume and seen_by_writer((out / CONFIG).exists()):
+        if is_writer():
+            same_run(out, record)
+        if seen_by_writer((out / "report.html").exists()):
             tell([f"{out} is finished: nothing to do"], quiet=quiet)
             return None
     else:
         check_names(settings, cohort)
         clear_run(out, data)
-        start_run(out, record)
+        if is_writer():
+            start_run(out, record)
     run = _Run(out, held, provenance(fresh, cohort), csv, quiet)
     tell(held.folds.notes, quiet=quiet)
     run.write("folds", held.folds.table())
     recorder = Recorder(out, resume=resume, quiet=quiet, label=f"{model}, {len(held.folds)} folds")
     with _clean_refusal(out):
         done = [_model_part(run, settings, model, options.search, recorder, max_replicas)]
-    done += [run.part(name, comparator(name)) for name in options.comparators]
+    if not is_writer():
+        return None
+    done += [run.part(name, comparator(name)) for name in dict.fromkeys(options.comparators)]
     return _finish(run, done, cohort)
 
 
@@ -178,7 +187,9 @@ class _Run:
     quiet: bool
 
     def write(self, name: str, table: pd.DataFrame) -> None:
-        """Write a table of the run."""
+        """Write a table of the run, in the process that writes."""
+        if not is_writer():
+            return
         path = self.out / "tables" / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(table, path, self.about, csv=self.csv, overwrite=True)
@@ -195,7 +206,8 @@ class _Run:
             them are kept.
 
         Returns:
-          `scores`, `features`, `timing`, and what `more` gives.
+          `scores`, `features`, `timing`, and what `more` gives; nothing in a process that only
+          helps to train.
         """
         folder = self.out / PARTS / name
         if not folder.is_dir():
@@ -203,6 +215,8 @@ class _Run:
             progress = Progress(name, len(self.held.folds), quiet=self.quiet)
             said = predict(self.held, method, lambda done: progress.update(done, "folds predicted"))
             progress.close()
+            if not is_writer():
+                return {}
             if more is not None:
                 self._write_predictions(said)
             scores, features = score(self.held, name, said)
@@ -239,20 +253,26 @@ def _model_part(
     dropped: list[pd.DataFrame] = [run.held.cohort.dropped]
     timing: dict[str, float] = {}
     each: Settings | list[Settings] = settings
-    if candidates and not (run.out / PARTS / name).is_dir():
+    done = seen_by_writer((run.out / PARTS / name).is_dir())
+    if done and not is_writer():
+        return {}
+    if candidates and not done:
         inner = recorder._replace(
             folder=run.out / "search", label=f"{name}, {candidates} candidates in each fold"
         )
-        (run.out / "search").mkdir(exist_ok=True)
+        if is_writer():
+            (run.out / "search").mkdir(exist_ok=True)
+        started = time.perf_counter()
         found = select(
             run.held, settings, name, candidates, recorder=inner, max_replicas=max_replicas
         )
+        timing[f"{name} search"] = time.perf_counter() - started
         run.write("chosen", found.table)
         each = found.settings
 
     def fitted(estimator: Estimator) -> None:
         assert estimator.result_ is not None
-        if not timing:
+        if len(dropped) == 1:
             tell(estimator.notes_, quiet=run.quiet)
         dropped.append(estimator.preprocess_.report)
         timing.update({f"{name} {k}": v for k, v in estimator.result_.seconds.items()})
@@ -308,6 +328,7 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
         overwrite: Flag = False,
         csv: Flag = False,
         quiet: Flag = False,
+        processes: Annotated[Processes, arg(name="")] = ALONE,
     ) -> str:
         """Cross-validate a model beside simple methods and write a run folder with its report.
 
@@ -323,12 +344,14 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
           overwrite: replace an existing run folder.
           csv: also write tables as CSV.
           quiet: print neither progress nor notes.
+          processes: machines that train together.
         """
-        cv(
-            model, data, out, how, settings=options.settings(), seed=options.seed,
-            views=options.views, max_replicas=max_replicas, resume=resume, overwrite=overwrite,
-            csv=csv, quiet=quiet,
-        )  # fmt: skip
+        with together(processes):
+            cv(
+                model, data, out, how, settings=options.settings(), seed=options.seed,
+                views=options.views, max_replicas=max_replicas, resume=resume,
+                overwrite=overwrite, csv=csv, quiet=quiet,
+            )  # fmt: skip
         return str(out / "report.html")
 
     return cross_validate_model, "jaxomics cv"

@@ -1,5 +1,6 @@
 """`train`: fit one model to a cohort and leave a run folder."""
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from jaxomics.commands.options import Flag
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.engine.fit import Recorder
+from jaxomics.engine.processes import ALONE, Processes, agree, is_writer, seen_by_writer, together
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.metrics.imputation import evaluate_imputation
@@ -41,6 +43,8 @@ def train(
 ) -> Estimator | None:
     """Train a model on a cohort and write a run folder.
 
+    Where several processes train together (`engine.processes`), process 0 writes.
+
     Args:
       model: registry name.
       data: folder with one table per view, or an .h5mu or .h5ad file.
@@ -57,25 +61,31 @@ def train(
       The fitted estimator; None where `resume` met a finished run.
 
     Raises:
-      InputError: unfit data or settings, or a folder that must not be touched.
+      InputError: unfit data or settings, a folder that must not be touched, or processes that
+        differ in data, settings or versions.
     """
     settings = preset(model, settings) if isinstance(settings, str) else settings
     check_ranges(settings, seed)
-    data, out = Path(data), Path(out)
+    data, out, quiet = Path(data), Path(out), quiet or not is_writer()
     refuse_early(out, resume=resume, overwrite=overwrite)
     cohort = read_cohort(data, views=views)
     estimator = Estimator(settings, model=model, seed=seed)
     record = describe_run(estimator, cohort, data)
-    if resume and (out / CONFIG).exists():
-        same_run(out, record)
-        if is_finished(out):
+    agree_on(record)
+    if resume and seen_by_writer((out / CONFIG).exists()):
+        if is_writer():
+            same_run(out, record)
+        if seen_by_writer(is_finished(out)):
             tell([f"{out} is finished: nothing to do"], quiet=quiet)
             return None
     else:
         check_names(settings, cohort)
         clear_run(out, data)
-        start_run(out, record)
+        if is_writer():
+            start_run(out, record)
     fit_recorded(estimator, cohort, Recorder(out, resume=resume, quiet=quiet, label=model))
+    if not is_writer():
+        return estimator
     finish_run(out, estimator)
     tell([*estimator.notes_, *left_out(dropped_table(estimator, cohort))], quiet=quiet)
     write_run_tables(out, estimator, cohort, csv=csv)
@@ -97,6 +107,7 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
         overwrite: Flag = False,
         csv: Flag = False,
         quiet: Flag = False,
+        processes: Annotated[Processes, arg(name="")] = ALONE,
     ) -> str:
         """Train a model on a cohort and write a run folder with its report.
 
@@ -109,14 +120,31 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
           overwrite: replace an existing run folder.
           csv: also write tables as CSV.
           quiet: print neither progress nor notes.
+          processes: machines that train together.
         """
-        train(
-            model, data, out, settings=options.settings(), seed=options.seed,
-            views=options.views, resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
-        )  # fmt: skip
+        with together(processes):
+            train(
+                model, data, out, settings=options.settings(), seed=options.seed,
+                views=options.views, resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
+            )  # fmt: skip
         return str(out / "report.html")
 
     return train_model, "jaxomics train"
+
+
+def agree_on(record: dict[str, Any]) -> None:
+    """Check that processes which train together have the same data, settings and versions.
+
+    Args:
+      record: what `describe_run` returns.
+
+    Raises:
+      InputError: something differs, named.
+    """
+    own = {name: value for name, value in record.items() if name not in ("data", "versions")}
+    agree(json.dumps(record["versions"]), "versions of packages")
+    agree(json.dumps(own), "settings")
+    agree(record["data"]["sha256"], "data")
 
 
 def fit_recorded(estimator: Estimator, cohort: MultiOmics, recorder: Recorder) -> None:
@@ -135,12 +163,14 @@ def fit_recorded(estimator: Estimator, cohort: MultiOmics, recorder: Recorder) -
 
 
 def refuse_early(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Raise if a run must not be written to a folder.
+    """Raise if a run must not be written to a folder; a process that does not write never does.
 
     Raises:
       InputError: it is a file, holds something else than a run, or holds a run and neither
         `resume` nor `overwrite` is given, or both are.
     """
+    if not is_writer():
+        return
     if resume and overwrite:
         raise InputError("expected --resume or --overwrite, found both; choose one")
     if out.exists() and not out.is_dir():
@@ -161,10 +191,12 @@ def refuse_early(out: Path, *, resume: bool, overwrite: bool) -> None:
 def clear_run(out: Path, data: Path | None = None) -> None:
     """Remove a run folder; what is no run folder, or holds the data, stays.
 
+    Of several processes that train together one does.
+
     Raises:
       InputError: the data lie in the folder.
     """
-    if not _is_run(out):
+    if not is_writer() or not _is_run(out):
         return
     if data is not None and data.resolve().is_relative_to(out.resolve()):
         raise InputError(f"{data} lies in {out}, which would be removed; choose another --out")

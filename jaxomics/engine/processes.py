@@ -65,8 +65,12 @@ class Processes:
             )
 
 
+ALONE = Processes()
+"""One process, unless a launcher has started more."""
+
+
 @contextmanager
-def together(processes: Processes | None = None) -> Iterator[None]:
+def together(processes: Processes = ALONE) -> Iterator[None]:
     """Run a block in all processes at once; with a single process, just run it.
 
     The first thing a command does, before anything is on a device. All processes leave the block
@@ -75,7 +79,6 @@ def together(processes: Processes | None = None) -> Iterator[None]:
     Raises:
       InputError: see `start_processes`.
     """
-    processes = processes or Processes()
     lifeline = start_processes(processes.coordinator, processes.num_processes, processes.process_id)
     try:
         yield
@@ -174,6 +177,11 @@ def from_writer(tree: T) -> T:
         return multihost_utils.broadcast_one_to_all(np.asarray(leaf))
 
     return tree if jax.process_count() == 1 else jax.tree.map(share, _filled(tree))
+
+
+def seen_by_writer(fact: bool) -> bool:
+    """Return whether process 0 finds something so, such as a file in the folder it writes to."""
+    return bool(from_writer(np.asarray(fact)))
 
 
 def highest(values: np.ndarray) -> np.ndarray:
