@@ -36,7 +36,6 @@ from jaxomics.presets import Settings, preset
 from jaxomics.runfolder import describe_run, same_run, start_run
 from jaxomics.search.space import (
     SPACES,
-    Field,
     check_space,
     describe_space,
     ends,
@@ -144,14 +143,10 @@ def sweep(
     settings = preset(model, settings) if isinstance(settings, str) else settings
     space = named_space(model, space) if isinstance(space, str) else space
     data, out = Path(data), Path(out)
-    known = searchable(entry(model).config, entry(model).hyper)
     check_ranges(settings, seed)
-    check_space(space, known)
-    for field, limits in space.items():
-        for value in ends(limits):
-            check_ranges(best_settings(settings, {field: value}), seed)
-    refuse_early(out, resume=resume, overwrite=overwrite)
+    _check_space(model, space, settings, seed)
     _check_storage(plan.storage)
+    refuse_early(out, resume=resume, overwrite=overwrite)
     cohort = read_cohort(data, views=views)
     asked = Estimator(settings, model=model, seed=seed)
     check_names(settings, cohort)
@@ -165,7 +160,7 @@ def sweep(
         start_run(out, record | {"space": describe_space(space)})
     tell(trained.notes_, quiet=quiet)
     try:
-        search = _open(plan, out, space, known, trained, record)
+        search = _open(plan, out, space, trained, record)
     except InputError:
         if not started:
             clear_run(out)
@@ -244,6 +239,18 @@ def _space(model: str, name: str, words: Sequence[str], command: Sequence[str]) 
     return {field: r for field, r in named.items() if field not in given} | own
 
 
+def _check_space(model: str, space: Space, settings: Settings, seed: int) -> None:
+    """Raise if a space does not fit the model, or holds values that a setting must not have.
+
+    Raises:
+      InputError: see `search.space.check_space` and `choose.check_ranges`.
+    """
+    check_space(space, searchable(entry(model).config, entry(model).hyper))
+    for field, limits in space.items():
+        for value in ends(limits):
+            check_ranges(best_settings(settings, {field: value}), seed)
+
+
 def _check_storage(storage: str | None) -> None:
     """Raise before anything is read or removed if a storage cannot be used.
 
@@ -265,13 +272,13 @@ def _open(
     plan: Plan,
     out: Path,
     space: Space,
-    known: dict[str, Field],
     trained: Estimator,
     record: dict[str, Any],
 ) -> "Search":
     """Open the study, or join it where it is about the same."""
     from jaxomics.search.study import Search
 
+    known = searchable(trained.entry.config, trained.entry.hyper)
     identity = {
         "jaxomics version": record["jaxomics"],
         "model": record["model"],
