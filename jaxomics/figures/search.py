@@ -54,6 +54,8 @@ def optimisation_history(trials: pd.DataFrame, metric: str = "value") -> Figure:
         ("pruned", GREY, "o", "none"),
     ):
         rows = trials[trials["state"] == state]
+        if rows.empty:
+            continue
         axes.scatter(
             rows["trial"], rows["value"], s=26, marker=marker, edgecolors=colour, facecolors=face,
             linewidths=1.1, label=f"{state} ({len(rows)})", zorder=3,
