@@ -62,7 +62,9 @@ def test_large_tables_are_averaged_below_the_limit():
 
 def test_twelve_views_and_one_view_without_warning():
     views = {f"a_long_name_of_a_view_{i}": mask([[1, 0]], ["a"]) for i in range(12)}
-    png(completion_map(views), dpi=30)
+    figure = completion_map(views)
+    assert len({tick.get_text() for tick in figure.axes[0].get_xticklabels()}) == 12
+    png(figure, dpi=30)
     png(completion_map({"rna": mask([[1]], ["a"])}), dpi=30)
 
 

@@ -88,7 +88,10 @@ def test_one_view_has_no_second_panel():
 
 def test_many_views_and_models_without_warning():
     views = {f"view_with_a_long_name_{i}": [0.1 * i] for i in range(12)}
-    png(score_bars(scores({f"model{j}": views for j in range(9)}), "pearson"), dpi=30)
+    figure = score_bars(scores({f"model{j}": views for j in range(9)}), "pearson")
+    named = {t.get_text() for a in figure.axes for t in a.get_xticklabels() + a.get_yticklabels()}
+    assert sum(name.startswith("view_with") for name in named) == 12
+    png(figure, dpi=30)
 
 
 def test_unknown_metric_names_what_exists():
