@@ -141,9 +141,9 @@ def agree_on(record: dict[str, Any]) -> None:
     Raises:
       InputError: something differs, named.
     """
-    own = {name: value for name, value in record.items() if name not in ("data", "versions")}
-    agree(json.dumps(record["versions"]), "versions of packages")
-    agree(json.dumps(own), "settings")
+    own = {name: value for name, value in record.items() if name not in ("data", "settings")}
+    for name, value in {**own, **record["settings"]}.items():
+        agree(json.dumps(value), f"{name} settings" if name in record["settings"] else name)
     agree(record["data"]["sha256"], "data")
 
 
