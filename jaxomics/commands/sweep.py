@@ -165,9 +165,10 @@ def sweep(
         if not started:
             clear_run(out)
         raise
-    _run(search, trained, cohort, plan, out, quiet=quiet)
     judged = f"{trained.model_.monitor} on validation"
-    return _write(out, search, asked, cohort, judged, csv=csv, quiet=quiet)
+    with search:
+        _run(search, trained, cohort, plan, out, quiet=quiet)
+        return _write(out, search, asked, cohort, judged, csv=csv, quiet=quiet)
 
 
 def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
@@ -258,14 +259,14 @@ def _check_storage(storage: str | None) -> None:
       InputError: Optuna is not installed, or the storage cannot be reached.
     """
     try:
-        from jaxomics.search.storage import open_storage
+        from jaxomics.search.storage import close_storage, open_storage
     except ModuleNotFoundError as error:
         raise InputError(
             f"searching needs {error.name}, which is not installed; install it with "
             '`pip install "jaxomics[search]"`'
         ) from error
     if storage is not None:
-        open_storage(storage)
+        close_storage(open_storage(storage))
 
 
 def _open(

@@ -60,6 +60,13 @@ def open_storage(where: str | Path | None) -> BaseStorage:
             ) from error
 
 
+def close_storage(storage: BaseStorage) -> None:
+    """Close the connections to a database; other storages hold none."""
+    storage.remove_session()
+    if isinstance(storage, RDBStorage):
+        storage.engine.dispose()
+
+
 @contextmanager
 def reaching(where: str | Path | None) -> Iterator[None]:
     """Turn the errors of a storage into one that the user can mend.

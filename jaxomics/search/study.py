@@ -28,7 +28,7 @@ from jaxomics.errors import InputError
 from jaxomics.search.group import RUNGS, Outcome
 from jaxomics.search.sampler import Sampler
 from jaxomics.search.space import label
-from jaxomics.search.storage import GRACE_SECONDS, open_storage, reaching
+from jaxomics.search.storage import GRACE_SECONDS, close_storage, open_storage, reaching
 
 STARTUP = 10
 """Least number of random trials before the sampler learns from them."""
@@ -63,6 +63,8 @@ class Group(NamedTuple):
 
 class Search:
     """One study: what is drawn next, and what came out.
+
+    Use it as a context manager where the storage may be a database: leaving closes it.
 
     Attributes:
       study: Optuna's.
@@ -112,18 +114,24 @@ class Search:
             else optuna.pruners.NopPruner()
         )
         optuna.logging.set_verbosity(logging.ERROR)
-        backend = open_storage(storage)
+        self._storage = open_storage(storage)
         with reaching(storage):
             try:
                 self.study = optuna.create_study(
-                    storage=backend, sampler=self._sampler, pruner=pruner, study_name=name
+                    storage=self._storage, sampler=self._sampler, pruner=pruner, study_name=name
                 )
                 self.study.set_user_attr(IDENTITY, identity)
             except DuplicatedStudyError:
                 self.study = optuna.load_study(
-                    study_name=name, storage=backend, sampler=self._sampler, pruner=pruner
+                    study_name=name, storage=self._storage, sampler=self._sampler, pruner=pruner
                 )
                 self._agree(name, identity)
+
+    def __enter__(self) -> "Search":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        close_storage(self._storage)
 
     def _agree(self, name: str, identity: dict[str, Any]) -> None:
         """Raise if the study that is joined is about something else."""
@@ -133,6 +141,7 @@ class Search:
         found = self.study.user_attrs.get(IDENTITY, {})
         differing = [key for key in identity if found.get(key) != identity[key]]
         if differing:
+            close_storage(self._storage)
             raise InputError(
                 f"the study {name!r} in {self._where} was started with other "
                 f"{' and '.join(differing)}; repeat its command, or choose another --study or "

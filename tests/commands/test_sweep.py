@@ -217,7 +217,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 def test_a_process_with_other_settings_may_not_join(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    shared = ["--storage", str(tmp_path / "shared.log")]
+    shared = ["--storage", f"sqlite:///{tmp_path}/shared.db"]
     assert main(words(data, tmp_path / "a", *shared, trials=3)) == 0
     assert main(words(data, tmp_path / "b", *shared, "--weight-decay", "0.1", trials=3)) == 2
     assert "was started with other settings" in capsys.readouterr().err

@@ -63,12 +63,13 @@ def test_the_same_seed_gives_the_same_trials_even_after_a_stop(
     tmp_path: Path, storage: str, trials: int
 ):
     where = storage.format(tmp_path)
-    whole, first = search(), search(where)
+    whole = search()
     work(whole, trials)
-    work(first, trials // 2)
-    second = search(where)
-    work(second, trials)
-    assert trials_table(whole).equals(trials_table(second))
+    with search(where) as first:
+        work(first, trials // 2)
+    with search(where) as second:
+        work(second, trials)
+        assert trials_table(whole).equals(trials_table(second))
     other = search(seed=1)
     work(other, 4)
     assert trials_table(other)["rate"].tolist() != trials_table(whole)["rate"].tolist()[:4]
