@@ -128,7 +128,7 @@ def test_a_constant_spread_has_no_threshold():
 
 
 def test_variable_features_count_measured_cells_only():
-    values = cohort().table("transcriptomics").to_numpy(float)
+    values = cohort().table("transcriptomics").to_numpy(float, copy=True)
     values[0, :] = np.nan
     values[1:, 39] = np.nan
     values[0, 39] = 1.0  # a single value: no deviation
