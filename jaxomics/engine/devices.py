@@ -165,8 +165,8 @@ def make_layout(
     Raises:
       InputError: several processes cannot take equal parts, or cannot use `pmap`.
 
-    >>> make_layout(3, jax.devices()[:1]).mesh.shape
-    OrderedDict({'replica': 1, 'data': 1})
+    >>> dict(make_layout(3, jax.devices()[:1]).mesh.shape)
+    {'replica': 1, 'data': 1}
     """
     devices = default_devices() if devices is None else list(devices)
     processes = len({device.process_index for device in devices})
