@@ -71,6 +71,9 @@ COMMANDS: dict[str, Command] = {
 
 HELP = ("-h", "--help")
 
+RESUMABLE = ("train", "cv", "sweep")
+"""Commands with an option `--resume`."""
+
 DONE, BUG, MENDABLE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -201,7 +204,7 @@ def _report(error: Exception, debug: bool) -> int:
 def _how_to_resume(message: str, words: list[str]) -> str:
     """Return the line that an interrupted command ends with."""
     message = message or "stopped"
-    if not words or words[0] != "train":
+    if not words or words[0] not in RESUMABLE:
         return f"{message}; start the command again"
     again = [word for word in words if word not in ("--resume", "--overwrite")]
     return f"{message}; continue with: jaxomics {shlex.join([*again, '--resume'])}"

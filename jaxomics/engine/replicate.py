@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import jax
@@ -98,8 +98,8 @@ def fit_many(
     shape = epoch_shape(train, int(jnp.min(settings.split.train_size)))
     together = min(replicas, max(max_replicas or replicas, 1))
     layout = make_layout(together, devices, batch=shape[1], backend=backend)
-    one = make_programs(model, train, shape, freeze=halt is not None, layout=layout)
-    programs = jitted(_mapped(one, _axes(settings), layout), layout)
+    own = data.conditionals.ndim == 3
+    programs = _programs(model, train, shape, layout, freeze=halt is not None, own=own)
     begun = time.perf_counter()
     size = _size(programs, settings, keys, recorder, max_replicas, layout)
     sizing = time.perf_counter() - begun
@@ -132,10 +132,34 @@ def stack(trees: Sequence[T]) -> T:
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)
 
 
-def _axes(settings: Settings) -> tuple:
-    """Return which axis of data, scaling, split and hypers counts replicas."""
-    own = 0 if settings.data.conditionals.ndim == 3 else None
-    shared: Any = Data(x=None, observed=None, conditionals=own, labels=None)  # pyright: ignore
+@lru_cache(maxsize=16)
+def _programs(
+    model: Model,
+    train: Train,
+    shape: tuple[int, int, int],
+    layout: Layout,
+    *,
+    freeze: bool,
+    own: bool,
+) -> Programs:
+    """Return the jitted functions of many replicas; equal arguments share what was compiled.
+
+    Args:
+      model, train, shape, layout, freeze: as for `make_programs`.
+      own: conditionals have a replica axis.
+    """
+    one = make_programs(model, train, shape, freeze=freeze, layout=layout)
+    return jitted(_mapped(one, _axes(own), layout), layout)
+
+
+def _axes(own: bool) -> tuple:
+    """Return which axis of data, scaling, split and hypers counts replicas.
+
+    Args:
+      own: the data's conditionals have a replica axis.
+    """
+    conditionals: Any = 0 if own else None
+    shared: Any = Data(x=None, observed=None, conditionals=conditionals, labels=None)  # pyright: ignore
     return shared, 0, 0, 0
 
 

@@ -17,6 +17,7 @@ To add a model: replace this head by its paper, its equations and its deviations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -86,8 +87,9 @@ class LinearAutoencoder(nn.Module):
         return self.decode(mean, conditionals)
 
 
+@lru_cache(maxsize=32)
 def build(config: Config, spec: DataSpec) -> Model:
-    """Return the model for data of this shape, as pure functions."""
+    """Return the model for data of this shape, as pure functions; the same for equal arguments."""
     module = LinearAutoencoder(config, spec)
     apply: Callable[..., Any] = module.apply
     first = spec.names[0]

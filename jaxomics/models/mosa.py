@@ -22,6 +22,7 @@ some thousand samples. docs/models/mosa.md lists every deviation.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import jax
@@ -38,9 +39,8 @@ from jaxomics.losses.divergence import gaussian_kl, published_kl
 from jaxomics.losses.reconstruction import macro_mse, masked_mse
 from jaxomics.models.base import Aux, Model, Player, Tasks, Variables
 from jaxomics.models.withholding import Shown, Withholding, clipped, show
-from jaxomics.nn.dropout import draw_words
 from jaxomics.nn.latent import GaussianHead, draw
-from jaxomics.nn.mlp import PRELU_START, Activation, Dense, Mlp, width
+from jaxomics.nn.mlp import PRELU_START, Activation, Dense, Mlp, stack_words, width
 from jaxomics.nn.start import start
 from jaxomics.types import Array, Collections, Key, Params, Views
 
@@ -220,7 +220,7 @@ class Mosa(nn.Module):
           train: whether dropout is on.
         """
         latents, skipped = [], 0.0
-        words = self._words(self.encoders, key, len(present)) if train else {}
+        words = stack_words(self.encoders, key, len(present)) if train else {}
         for i, name in enumerate(self.spec.names):
             h = self.encoders[name](inputs[name], self.slope, rate, words.get(name))
             if self.config.presence:
@@ -237,7 +237,7 @@ class Mosa(nn.Module):
     def decode(self, z: Array, conditionals: Array, rate: Array, key: Key, train: bool) -> Views:
         """Return the reconstruction [b, features] of every view, standardised."""
         h = jnp.concatenate([z, conditionals], axis=1)
-        words = self._words(self.decoders, key, len(z)) if train else {}
+        words = stack_words(self.decoders, key, len(z)) if train else {}
         output = {
             name: self.decoders[name](h, self.slope, rate, words.get(name))
             for name in self.spec.names
@@ -245,15 +245,6 @@ class Mosa(nn.Module):
         if self.config.skip:
             output = {name: value + self.writers[name](h) for name, value in output.items()}
         return output
-
-    def _words(self, stacks: dict[str, Mlp], key: Key, samples: int) -> dict[str, list[Array]]:
-        """Return the random words of the dropout masks in all stacks."""
-        layers = [(name, w) for name in self.spec.names for w in stacks[name].hidden]
-        drawn = draw_words(key, samples, [w for _, w in layers])
-        words: dict[str, list[Array]] = {name: [] for name in self.spec.names}
-        for (name, _), part in zip(layers, drawn, strict=True):
-            words[name].append(part)
-        return words
 
     def direct(self, shown: Views) -> Views:
         """Return what linked features add to each other's views, [b, features].
@@ -279,8 +270,9 @@ class Mosa(nn.Module):
         return self.decode(mean, conditionals, rate, key, False)
 
 
+@lru_cache(maxsize=32)
 def build(config: Config, spec: DataSpec) -> Model:
-    """Return MOSA for data of this shape, as pure functions."""
+    """Return MOSA for data of this shape, as pure functions; the same for equal arguments."""
     module = Mosa(config, spec)
     apply: Callable[..., Any] = module.apply
     first = spec.names[0]

@@ -1,13 +1,13 @@
 """Dense layers, PReLU and the two-layer stacks of encoders and decoders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxomics.nn.dropout import dropout
-from jaxomics.types import Array
+from jaxomics.nn.dropout import draw_words, dropout
+from jaxomics.types import Array, Key
 
 Activation = Literal["prelu_shared", "prelu", "gelu", "tanh"]
 """`prelu_shared` is one slope for a whole network, `prelu` one per layer."""
@@ -82,6 +82,16 @@ class Mlp(nn.Module):
             slope = self.param(name, nn.initializers.constant(PRELU_START), ())
         assert slope is not None, "prelu_shared needs the shared slope"
         return prelu(x, slope)
+
+
+def stack_words(stacks: Mapping[str, Mlp], key: Key, samples: int) -> dict[str, list[Array]]:
+    """Return the random words of the dropout masks of several stacks, by name, from one draw."""
+    layers = [(name, units) for name, stack in stacks.items() for units in stack.hidden]
+    drawn = draw_words(key, samples, [units for _, units in layers])
+    words: dict[str, list[Array]] = {name: [] for name in stacks}
+    for (name, _), part in zip(layers, drawn, strict=True):
+        words[name].append(part)
+    return words
 
 
 def width(size: float, features: int) -> int:
