@@ -1,36 +1,27 @@
 """`sweep`: search the settings of a model on one cohort, in groups of trials."""
 
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 from tyro.conf import arg
 
 from jaxomics.commands.again import changes
 from jaxomics.commands.choose import Model, check_names, check_ranges, choose
+from jaxomics.commands.findings import Found, write_findings
 from jaxomics.commands.notes import tell
 from jaxomics.commands.options import Flag
-from jaxomics.commands.train import CONFIG, clear_run, provenance, refuse_early
-from jaxomics.config import Range, Space, config_hash, to_json
-from jaxomics.data.atomic import whole_file
+from jaxomics.commands.train import CONFIG, agree_on, clear_run, refuse_early
+from jaxomics.config import Range, Space, config_hash
 from jaxomics.data.container import MultiOmics
-from jaxomics.data.io import read_cohort, write_table
+from jaxomics.data.io import read_cohort
 from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.log import Progress
+from jaxomics.engine.processes import ALONE, Processes, is_writer, together
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
-from jaxomics.figures.search import (
-    NOT_SETTINGS,
-    optimisation_history,
-    parallel_coordinates,
-    setting_importance,
-)
-from jaxomics.figures.style import png
 from jaxomics.models.registry import entry
 from jaxomics.presets import Settings, preset
 from jaxomics.runfolder import describe_run, same_run, start_run
@@ -46,12 +37,11 @@ from jaxomics.search.space import (
 from jaxomics.trials import bench_maker, best_settings, prepare_trials
 
 if TYPE_CHECKING:
+    from jaxomics.search.runner import Base
     from jaxomics.search.study import Search
 
 JOURNAL = "study.log"
 """File in the run folder that holds the study, unless it is kept elsewhere."""
-BEST = "settings.json"
-"""File with the best settings, in the form that `config.json` of a run has them."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +80,6 @@ class Plan:
                 raise InputError(f"expected --{shown} of at least 1, found {value}; raise it")
 
 
-class Found(NamedTuple):
-    """What a search found.
-
-    Attributes:
-      settings: the best ones, ready to train with on all samples.
-      trials: table of all trials.
-    """
-
-    settings: Settings
-    trials: pd.DataFrame
-
-
 def sweep(
     model: str,
     data: str | Path,
@@ -116,11 +94,12 @@ def sweep(
     overwrite: bool = False,
     csv: bool = False,
     quiet: bool = True,
-) -> Found:
+) -> Found | None:
     """Search the settings of a model on a cohort and write a run folder.
 
     All trials are judged on the same validation samples, by the metric that the model monitors;
-    preprocessing is fitted on the training samples.
+    preprocessing is fitted on the training samples. Where several processes train together
+    (`engine.processes`), process 0 alone talks to the study and writes.
 
     Args:
       model: registry name.
@@ -136,13 +115,17 @@ def sweep(
       csv: also write tables as CSV.
       quiet: print neither progress nor notes.
 
+    Returns:
+      What was found; None in processes that do not write.
+
     Raises:
       InputError: unfit data, settings or space, a storage that cannot be reached or holds
-        another study, or no trial with finite training.
+        another study, no trial with finite training, or processes that differ in data, settings
+        or versions.
     """
     settings = preset(model, settings) if isinstance(settings, str) else settings
     space = named_space(model, space) if isinstance(space, str) else space
-    data, out = Path(data), Path(out)
+    data, out, quiet = Path(data), Path(out), quiet or not is_writer()
     check_ranges(settings, seed)
     _check_space(model, space, settings, seed)
     _check_storage(plan.storage)
@@ -152,6 +135,10 @@ def sweep(
     check_names(settings, cohort)
     trained = prepare_trials(asked, cohort, stratify=plan.stratify, group=plan.group)
     record = describe_run(asked, cohort, data)
+    _agree(record, space, trained, plan)
+    if not is_writer():
+        _help(trained, cohort, plan)
+        return None
     started = resume and (out / CONFIG).exists()
     if started:
         same_run(out, record)
@@ -168,7 +155,7 @@ def sweep(
     judged = f"{trained.model_.monitor} on validation"
     with search:
         _run(search, trained, cohort, plan, out, quiet=quiet)
-        return _write(out, search, asked, cohort, judged, csv=csv, quiet=quiet)
+        return write_findings(out, search, asked, cohort, judged, csv=csv, quiet=quiet)
 
 
 def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
@@ -188,11 +175,17 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
         overwrite: Flag = False,
         csv: Flag = False,
         quiet: Flag = False,
-    ) -> str:
+        processes: Annotated[Processes, arg(name="")] = ALONE,
+    ) -> str | None:
         """Search the settings of a model, in groups of trials that train as one program.
 
-        Prints the command that trains with the best settings. The same command with the same
-        --storage and another --out joins the search.
+        Prints the command that trains with the best settings.
+
+        Several machines share a search in one of two ways. The same command with the same
+        --storage and another --out joins it with groups of its own: for machines that differ,
+        come and go, or hold a group each. With --coordinator, they train every group together on
+        the devices of all: for groups that are too large for one machine, or whose trials are to
+        end sooner; all must stay to the end.
 
         Args:
           model: whose settings; `jaxomics models` lists the models.
@@ -207,12 +200,16 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
           overwrite: replace an existing run folder.
           csv: also write tables as CSV.
           quiet: print neither progress nor notes.
+          processes: machines that train together.
         """
-        found = sweep(
-            model, data, out, plan, settings=options.settings(),
-            space=_space(model, space_preset, space, words), seed=options.seed,
-            views=options.views, resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
-        )  # fmt: skip
+        with together(processes):
+            found = sweep(
+                model, data, out, plan, settings=options.settings(),
+                space=_space(model, space_preset, space, words), seed=options.seed,
+                views=options.views, resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
+            )  # fmt: skip
+        if found is None:
+            return None
         best = out.with_name(f"{out.name}-best")
         start = ["--data", str(data), "--out", str(best), "--preset", options.preset]
         start += ["--seed", str(options.seed)]
@@ -255,6 +252,8 @@ def _check_space(model: str, space: Space, settings: Settings, seed: int) -> Non
 def _check_storage(storage: str | None) -> None:
     """Raise before anything is read or removed if a storage cannot be used.
 
+    A process that does not talk to the study leaves the storage alone.
+
     Raises:
       InputError: Optuna is not installed, or the storage cannot be reached.
     """
@@ -265,8 +264,22 @@ def _check_storage(storage: str | None) -> None:
             f"searching needs {error.name}, which is not installed; install it with "
             '`pip install "jaxomics[search]"`'
         ) from error
-    if storage is not None:
+    if storage is not None and is_writer():
         close_storage(open_storage(storage))
+
+
+def _agree(record: dict[str, Any], space: Space, trained: Estimator, plan: Plan) -> None:
+    """Check that processes which train together would train the same trials on the same samples.
+
+    Raises:
+      InputError: something differs, named.
+    """
+    more = {
+        "space": describe_space(space),
+        "validation samples": list(map(str, trained.held_out_)),
+        "max replicas": plan.max_replicas,
+    }
+    agree_on(record | more)
 
 
 def _open(
@@ -316,12 +329,11 @@ def _run(
     Raises:
       KeyboardInterrupt: after Ctrl-C, with what to do.
     """
-    from jaxomics.search.runner import Base, run_search
+    from jaxomics.search.runner import run_search
     from jaxomics.search.storage import Presence
 
     use_compilation_cache()
-    settings = trained.settings
-    epochs = settings.train.epochs
+    epochs = trained.settings.train.epochs
     progress = Progress("sweep", plan.trials * epochs, quiet=quiet)
     with Presence(search.study, out) as presence:
         try:
@@ -329,7 +341,7 @@ def _run(
                 search,
                 presence,
                 bench_maker(trained, cohort),
-                Base(settings.config, settings.hyper, settings.train),
+                _base(trained),
                 plan.trials,
                 seed=trained.seed,
                 max_replicas=plan.max_replicas,
@@ -344,47 +356,17 @@ def _run(
             progress.close()
 
 
-def _write(
-    out: Path,
-    search: "Search",
-    asked: Estimator,
-    cohort: MultiOmics,
-    judged: str,
-    *,
-    csv: bool,
-    quiet: bool,
-) -> Found:
-    """Write tables, figures and the best settings of a search; `judged` names the value.
+def _help(trained: Estimator, cohort: MultiOmics, plan: Plan) -> None:
+    """Train what process 0 draws; all that the other processes do."""
+    from jaxomics.search.runner import help_search
 
-    Raises:
-      InputError: no trial went to its end; the tables are written all the same.
-    """
-    from jaxomics.search.tables import importance_table, timing_table, trials_table
-
-    trials, importance = trials_table(search), importance_table(search, asked.seed)
-    about = provenance(asked, cohort)
-    save = partial(write_table, metadata=about, csv=csv, overwrite=True)
-    save(trials, out / "tables" / "trials.parquet")
-    save(importance, out / "tables" / "importance.parquet")
-    save(timing_table(search), out / "tables" / "timing.parquet")
-    _draw(out / "figures", trials, importance, judged)
-    best = search.best()
-    settings = best_settings(asked.settings, search.values(best.params))
-    with whole_file(out / BEST) as temporary:
-        temporary.write_text(json.dumps(to_json(settings), indent=1) + "\n", encoding="utf-8")
-    told = f"best of {len(trials)} trials: trial {best.number}, {judged} {best.value:.4g}"
-    tell([f"{told}; its settings are in {out / BEST}, all trials in {out}"], quiet=quiet)
-    return Found(settings, trials)
+    use_compilation_cache()
+    make, base = bench_maker(trained, cohort), _base(trained)
+    help_search(make, base, seed=trained.seed, max_replicas=plan.max_replicas)
 
 
-def _draw(folder: Path, trials: pd.DataFrame, importance: pd.DataFrame, judged: str) -> None:
-    """Draw the figures for which there are enough trials."""
-    drawn = {"history": optimisation_history(trials, judged)}
-    if len(importance):
-        drawn["importance"] = setting_importance(importance)
-    settings = [c for c in trials.columns if c not in NOT_SETTINGS and trials[c].nunique() > 1]
-    if settings and (trials["state"] == "complete").any():
-        drawn["parallel"] = parallel_coordinates(trials, judged)
-    for name, figure in drawn.items():
-        with whole_file(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(png(figure))
+def _base(trained: Estimator) -> "Base":
+    """Return the settings that trials start from."""
+    from jaxomics.search.runner import Base
+
+    return Base(trained.settings.config, trained.settings.hyper, trained.settings.train)

@@ -184,6 +184,21 @@ def seen_by_writer(fact: bool) -> bool:
     return bool(from_writer(np.asarray(fact)))
 
 
+def text_from_writer(text: str | None) -> str:
+    """Return a text that process 0 has, in every process.
+
+    Args:
+      text: None in the other processes, whose texts do not count.
+
+    >>> text_from_writer("of one process: as it is")
+    'of one process: as it is'
+    """
+    own = np.frombuffer((text or "").encode(), np.uint8)
+    length = int(from_writer(np.int32(own.size)))
+    shared = from_writer(own if is_writer() else np.zeros(length, np.uint8))
+    return shared.tobytes().decode()
+
+
 def highest(values: np.ndarray) -> np.ndarray:
     """Return the largest value that any process has, place by place."""
     if jax.process_count() == 1:

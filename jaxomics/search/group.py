@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxomics.data.batch import Data, Standard
+from jaxomics.engine.drive import Halt
+from jaxomics.engine.processes import from_writer
 from jaxomics.engine.replicate import fit_many, repeat, stack
 from jaxomics.engine.state import Split, Train
 from jaxomics.models.base import Hyper, Model
@@ -121,7 +124,7 @@ def train_group(
     bench: Bench,
     hypers: Sequence[Hyper],
     train: Train,
-    watch: Watch,
+    watch: Watch | None,
     *,
     seed: int,
     max_replicas: int | None = None,
@@ -134,20 +137,45 @@ def train_group(
       bench: model and data.
       hypers: traced settings of each trial.
       train: static settings.
-      watch: judges the trials while they train.
+      watch: judges the trials while they train; None in processes that follow process 0.
       seed: of initial parameters, batches and noise.
       max_replicas: trials at the same time; chosen from the memory there is by default.
+
+    Returns:
+      The outcomes; none in processes that follow.
     """
     count, key = len(hypers), jax.random.key(seed)
     fit_many(
         bench.model, bench.data, repeat(bench.standard, count), repeat(bench.split, count),
         stack(list(hypers)), train, keys=stack([key] * count), max_replicas=max_replicas,
-        halt=watch,
+        halt=stop_alike(watch, count),
     )  # fmt: skip
+    if watch is None:
+        return []
     for outcome in watch.outcomes:
         if outcome.state == "running":
             outcome.state = "complete"
     return watch.outcomes
+
+
+def stop_alike(watch: Halt | None, replicas: int) -> Halt:
+    """Return what stops the same replicas in all processes: those that process 0 stops.
+
+    Args:
+      watch: asked in process 0; the others have None.
+      replicas: how many there are.
+
+    >>> stop_alike(lambda rows: [2, 0], 3)([])
+    [0, 2]
+    """
+
+    def halt(rows: Sequence[dict[str, Any]]) -> list[int]:
+        stopped = np.zeros(replicas, bool)
+        if watch is not None:
+            stopped[list(watch(list(rows)))] = True
+        return np.flatnonzero(from_writer(stopped)).tolist()
+
+    return halt
 
 
 def _is_broken(value: Any) -> bool:

@@ -1,9 +1,15 @@
-"""Run a search: draw a group, train it, tell, until enough trials are finished."""
+"""Run a search: draw a group, train it, tell, until enough trials are finished.
 
+Where several processes train as one, process 0 runs the search (`run_search`) and alone talks to
+the study; the others help (`help_search`): they get the settings it draws, and train with it.
+"""
+
+import json
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from jaxomics.engine.processes import text_from_writer
 from jaxomics.engine.state import Train
 from jaxomics.models.base import Hyper
 from jaxomics.search.group import Bench, Watch, train_group
@@ -58,22 +64,45 @@ def run_search(
     Raises:
       KeyboardInterrupt: after Ctrl-C; trials that were not finished are drawn anew on resuming.
     """
-    while True:
-        search.set_aside_lost(presence.dead())
-        counts = search.count()
-        if counts.finished >= trials:
-            told(trials, "done")
-            return
-        if counts.finished + counts.running >= trials:
-            told(counts.finished, f"waiting for {counts.running} trials of other processes")
-            time.sleep(WAIT_SECONDS)
-            continue
-        group = search.ask(trials, presence.name)
+    while (group := _next(search, presence, trials, told)) is not None:
+        text_from_writer(json.dumps(group.values))
         if group.trials:
             _run_group(
-                search, group, prepare, base,
-                seed=seed, max_replicas=max_replicas, done=counts.finished, told=told,
+                search, group, prepare, base, seed=seed, max_replicas=max_replicas, told=told
+            )
+    text_from_writer(json.dumps(None))
+
+
+def help_search(
+    prepare: Prepare, base: Base, *, seed: int, max_replicas: int | None = None
+) -> None:
+    """Train with process 0 what its `run_search` draws, until that ends.
+
+    Args:
+      prepare, base, seed, max_replicas: as process 0 has them.
+    """
+    while (drawn := json.loads(text_from_writer(None))) is not None:
+        if drawn:
+            placed = _placed([_as_drawn(values) for values in drawn], base)
+            config, _, train = placed[0]
+            train_group(
+                prepare(config, train), [settings.hyper for settings in placed], train, None,
+                seed=seed, max_replicas=max_replicas,
             )  # fmt: skip
+
+
+def _next(search: Search, presence: Presence, trials: int, told: Told) -> Group | None:
+    """Return the next group; one without trials after waiting for others, None at the end."""
+    search.set_aside_lost(presence.dead())
+    counts = search.count()
+    if counts.finished >= trials:
+        told(trials, "done")
+        return None
+    if counts.finished + counts.running >= trials:
+        told(counts.finished, f"waiting for {counts.running} trials of other processes")
+        time.sleep(WAIT_SECONDS)
+        return Group([], [])
+    return search.ask(trials, presence.name)
 
 
 def _run_group(
@@ -84,13 +113,12 @@ def _run_group(
     *,
     seed: int,
     max_replicas: int | None,
-    done: int,
     told: Told,
 ) -> None:
     """Train one group of trials and tell what became of them; set it aside if that breaks off."""
-    begun = time.perf_counter()
-    placed = [Base(*place(values, *base)) for values in group.values]
-    config, train = placed[0].config, placed[0].train
+    begun, done = time.perf_counter(), search.count().finished
+    placed = _placed(group.values, base)
+    config, _, train = placed[0]
     numbers = [trial.number for trial in group.trials]
 
     def tell_epoch(epoch: int) -> None:
@@ -110,3 +138,19 @@ def _run_group(
         raise
     seconds = time.perf_counter() - begun
     search.tell(group, outcomes, best=train.restore_best, seconds=seconds)
+
+
+def _placed(values: list[dict[str, Any]], base: Base) -> list[Base]:
+    """Return the settings of each trial of a group: what was drawn, and the rest of the base."""
+    return [Base(*place(drawn, *base)) for drawn in values]
+
+
+def _as_drawn(values: dict[str, Any]) -> dict[str, Any]:
+    """Return settings that came as JSON with layers as tuples again.
+
+    >>> _as_drawn({"hidden": [64.0, 0.5], "dropout": 0.1})
+    {'hidden': (64.0, 0.5), 'dropout': 0.1}
+    """
+    return {
+        field: tuple(value) if isinstance(value, list) else value for field, value in values.items()
+    }

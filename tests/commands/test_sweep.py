@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,7 @@ def test_a_trial_is_what_training_alone_gives(data: Path, tmp_path: Path):
         settings=best_settings(settings, {"latent": 3, "hidden": (4.0,), "epochs": 3}),
         space={"learning_rate": Float(1e-3, 1e-2), "latent": Choice((2, 3))},
     )  # fmt: skip
+    assert found is not None
     cohort = read_cohort(data)
     row = found.trials.iloc[1]
     values = {"latent": int(row["latent"]), "learning_rate": float(row["learning_rate"])}
@@ -185,6 +187,60 @@ def test_two_processes_share_a_study(data: Path, tmp_path: Path):
     assert one["learning_rate"].is_unique
     timing = read_table(tmp_path / "a" / "tables" / "timing.parquet")
     assert set(timing["process"]) == {0, 1}
+
+
+def joined(data: Path, folder: Path, rates: list[str]) -> list[tuple[int, str, str]]:
+    """Exit codes and what was said by two processes that search as one, two devices each."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "jaxomics", *joint_words(data, folder / f"{number}", rates),
+             "--coordinator", f"127.0.0.1:{port}", "--num-processes", "2",
+             "--process-id", str(number)],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    try:
+        said = [process.communicate(timeout=150) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(p.returncode, *texts) for p, texts in zip(processes, said, strict=True)]
+
+
+def joint_words(data: Path, out: Path, rates: list[str]) -> list[str]:
+    """Four trials, two at a time; a setting that decides the program is drawn, too."""
+    start = words(data, out, trials=4)[: -len(RATES)]
+    start[start.index("--group-size") + 1] = "2"
+    del start[start.index("--hidden") : start.index("--hidden") + 2]
+    return [*start, "--space-preset", "none", "--space", "hidden=4,4/3", *rates]
+
+
+@pytest.mark.slow
+def test_two_processes_train_every_group_together(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    ended = joined(data, tmp_path, RATES[3:])
+    assert [code for code, *_ in ended] == [0, 0], ended
+    assert main(joint_words(data, tmp_path / "one", RATES[3:])) == 0
+    trains = capsys.readouterr().out.split()[:3]
+    assert trains == ["jaxomics", "train", "mosa"]
+    assert [" ".join(trains) in told for _, told, _ in ended] == [True, False]
+    assert not (tmp_path / "1").exists()
+    pd.testing.assert_frame_equal(trials_of(tmp_path / "0"), trials_of(tmp_path / "one"), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_processes_that_search_together_fail_together(data: Path, tmp_path: Path):
+    ended = joined(data, tmp_path, ["learning_rate=1e37,1e38"])
+    assert [code for code, *_ in ended] == [2, 2], ended
+    for _, _, error in ended:
+        assert "expected a trial with finite training, found none" in error
+    assert (trials_of(tmp_path / "0")["state"] == "failed").all()
 
 
 @pytest.mark.parametrize(

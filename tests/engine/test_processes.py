@@ -23,6 +23,7 @@ from jaxomics.engine.processes import (
     is_writer,
     launched,
     start_processes,
+    text_from_writer,
     together,
 )
 from jaxomics.errors import InputError
@@ -148,6 +149,7 @@ def test_alone_there_is_nothing_to_do():
         agree("abc", "data")
         assert is_writer()
         assert from_writer("as it is") == "as it is"
+        assert [text_from_writer(text) for text in ("", "µ: {}")] == ["", "µ: {}"]
         assert highest(np.array([1, 2])).tolist() == [1, 2]
     assert start_processes("127.0.0.1:1", 1, 0) is None
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxomics.config import Float, Int
+from jaxomics.config import Choice, Float, Int
 from jaxomics.engine.state import Train
 from jaxomics.models.base import Model
 from jaxomics.models.mosa import Config, Hyper
@@ -22,6 +22,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[float]]]:
 
     def train(bench, hypers, train, watch, *, seed, max_replicas):
         calls.append((train.epochs, [hyper.dropout for hyper in hypers]))
+        if watch is None:
+            return []
         for outcome, hyper in zip(watch.outcomes, hypers, strict=True):
             outcome.values, outcome.state = [hyper.dropout], "complete"
         return watch.outcomes
@@ -88,6 +90,22 @@ def test_trials_of_others_are_awaited_and_taken_over_when_they_die(trained):
     assert waited.count("waiting for 4 trials of other processes") == 3
     assert one.count() == (6, 0)
     assert {t.number for t in lost.trials}.isdisjoint(t.number for t in one.trials())
+
+
+def test_those_who_help_train_what_is_drawn(trained, monkeypatch: pytest.MonkeyPatch):
+    space = SPACE | {"hidden": Choice(((4.0,), (4.0, 0.5))), "schedule": Choice(("plateau",))}
+    one = Search(None, "mosa", space, ("latent", "hidden"), identity={}, seed=0, epochs=5)
+    sent: list[str | None] = []
+    configs: list[Config] = []
+    monkeypatch.setattr(runner, "text_from_writer", sent.append)
+    with Presence(one.study, None) as presence:
+        run(one, 10, presence, prepare=lambda c, t: configs.append(c) or prepare(c, t))
+    drawn, calls = list(configs), list(trained)
+    texts = iter(["[]", *sent])  # process 0 waits for others at first
+    monkeypatch.setattr(runner, "text_from_writer", lambda own: next(texts))
+    runner.help_search(lambda c, t: configs.append(c) or prepare(c, t), BASE, seed=0)
+    assert (configs, trained) == (drawn * 2, calls * 2)
+    assert list(texts) == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
