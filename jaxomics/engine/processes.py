@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxomics.engine.devices import is_key
+from jaxomics.engine.devices import is_key, use_cores
 from jaxomics.engine.lifeline import Lifeline, meet
 from jaxomics.errors import InputError
 from jaxomics.version import __version__
@@ -30,6 +30,9 @@ START_SECONDS = 300.0
 """How long processes wait for each other at the start."""
 END_SECONDS = 60
 """How long JAX waits at the end for processes that have all told that they are done."""
+
+FIRST_SECONDS = 5.0
+"""How long a process that breaks off lets another one be the first to tell why."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,13 @@ def together(processes: Processes = ALONE) -> Iterator[None]:
       InputError: see `start_processes`.
     """
     lifeline = start_processes(processes.coordinator, processes.num_processes, processes.process_id)
+    if lifeline is None and not jax.distributed.is_initialized():
+        use_cores()
     try:
         yield
     except BaseException as error:
         if lifeline is not None:
-            _fail(lifeline, error)
+            _fail(lifeline, error, leads=processes.process_id == 0)
         raise
     if lifeline is not None:
         lifeline.part()
@@ -242,11 +247,16 @@ def _filled(tree: T) -> T:
     return jax.tree.map(fill, tree)
 
 
-def _fail(lifeline: Lifeline, error: BaseException) -> None:
-    """Tell the others that this process stops, and have it end without waiting for them."""
-    if isinstance(error, jax.errors.JaxRuntimeError):
-        time.sleep(5.0)  # most likely another process died: then the lifeline ends this one
+def _fail(lifeline: Lifeline, error: BaseException, *, leads: bool) -> None:
+    """Tell the others that this process stops, and have it end without waiting for them.
+
+    It lets the one that knows best tell first, whereupon the lifeline ends this one: a program
+    breaks off because another process has died, and after Ctrl-C process 0, which `leads`, says
+    how far everything came.
+    """
     interrupted = isinstance(error, KeyboardInterrupt)
+    if isinstance(error, jax.errors.JaxRuntimeError) or (interrupted and not leads):
+        time.sleep(FIRST_SECONDS)
     code = 130 if interrupted else 2 if isinstance(error, InputError) else 1
     lifeline.stop("interrupted" if interrupted else str(error)[:300])
     atexit.register(_exit, code)
