@@ -181,11 +181,10 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
 
         Prints the command that trains with the best settings.
 
-        Several machines share a search in one of two ways. The same command with the same
-        --storage and another --out joins it with groups of its own: for machines that differ,
-        come and go, or hold a group each. With --coordinator, they train every group together on
-        the devices of all: for groups that are too large for one machine, or whose trials are to
-        end sooner; all must stay to the end.
+        Several machines share a search in one of two ways. Started with the same --storage, each
+        with another --out, they train groups of their own: for machines that differ, or come and
+        go. Started with --coordinator, they train every group together on the devices of all: for
+        groups that are too large for one machine, or should end sooner; all stay to the end.
 
         Args:
           model: whose settings; `jaxomics models` lists the models.
