@@ -65,13 +65,14 @@ def child(size: str, replicas: int, together: bool) -> dict[str, Any]:
 
     from jaxomics import presets
     from jaxomics.engine import timing
-    from jaxomics.engine.devices import use_compilation_cache
+    from jaxomics.engine.devices import use_compilation_cache, use_cores
     from jaxomics.engine.fit import fit
     from jaxomics.engine.replicate import fit_many, repeat, stack
     from jaxomics.engine.state import Split
     from jaxomics.models import mosa
 
     use_compilation_cache()
+    use_cores()
     chosen = SIZES[size]
     settings = presets.PAPER
     train = replace(settings.train, batch_size=chosen.batch, epochs=chosen.epochs)

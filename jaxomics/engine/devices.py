@@ -16,6 +16,7 @@ On a single device none of this happens: programs are those of plain `jax.jit`.
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -35,6 +36,10 @@ Device: TypeAlias = Any
 Backend = Literal["jit", "pmap"]
 REPLICA, DATA = "replica", "data"
 """Axes of the mesh."""
+MOST_CORES = 4
+"""Most cores that `use_cores` makes devices of: each holds a copy of the data."""
+MOST_PADDING = 1.1
+"""Most places per replica on cores; beyond it they would train padding."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,10 @@ def make_layout(
     >>> dict(make_layout(3, jax.devices()[:1]).mesh.shape)
     {'replica': 1, 'data': 1}
     """
-    devices = default_devices() if devices is None else list(devices)
+    if devices is None:
+        devices = default_devices()
+        if cores_are_devices() and backend == "jit":
+            devices, batch = devices[: _cores_for(replicas, len(devices))], None
     processes = len({device.process_index for device in devices})
     if backend == "pmap" and processes > 1:
         raise InputError(f"expected one process under pmap, found {processes}; choose jit")
@@ -198,12 +206,44 @@ def one_device() -> Layout:
 def default_devices() -> list[Device]:
     """Return the devices that a run uses if it is not told: all, of all processes.
 
-    One process takes one CPU device only: it works on all cores anyway, and those beside it,
-    which `--xla_force_host_platform_device_count` makes, would share them.
+    One process takes one CPU device only, which works on all cores, unless `use_cores` has made
+    cores devices. Those that `--xla_force_host_platform_device_count` makes are for tests.
     """
     devices = jax.devices()
     alone = devices[0].platform == "cpu" and jax.process_count() == 1
-    return devices[:1] if alone else devices
+    return devices[:1] if alone and not cores_are_devices() else devices
+
+
+def use_cores() -> None:
+    """Make each CPU core a device, so that replicas train beside each other.
+
+    One device works on all cores as well, but only inside large operations; small networks leave
+    all cores but one idle. Must come before JAX starts; later, or where the user has chosen the
+    number of CPU devices, it does nothing. Batches are not split over cores.
+    """
+    chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if chosen or jax.config.jax_num_cpu_devices > 0:  # pyright: ignore
+        return
+    known = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    with suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", min(cores, MOST_CORES))
+
+
+def cores_are_devices() -> bool:
+    """Has this process made several CPU cores devices, and computes on them alone?"""
+    several = jax.config.jax_num_cpu_devices > 1  # pyright: ignore
+    return several and jax.default_backend() == "cpu" and jax.process_count() == 1
+
+
+def _cores_for(replicas: int, cores: int) -> int:
+    """Return how many cores take equal numbers of replicas without much padding.
+
+    >>> _cores_for(10, 4), _cores_for(5, 2), _cores_for(25, 2)
+    (2, 1, 2)
+    """
+    fitting = [n for n in range(1, cores + 1) if -(-replicas // n) * n <= MOST_PADDING * replicas]
+    return max(n for n in fitting if n <= replicas)
 
 
 def _evenly(devices: Sequence[Device], each: int) -> list[Device]:

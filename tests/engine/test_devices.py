@@ -1,5 +1,10 @@
 """Layouts, and results that do not depend on them: four simulated CPU devices against one."""
 
+import subprocess
+import sys
+import os
+import subprocess
+import sys
 from typing import Any
 
 import chex
@@ -288,3 +293,22 @@ def test_replicas_that_differ_stay_in_order(toy, four: list):
         fit_many(*settings, keys=keys, devices=four, **halted),
         fit_many(*settings, keys=keys, **halted),
     )
+
+
+CORES = """
+import os
+from jaxomics.engine.devices import MOST_CORES, cores_are_devices, make_layout, use_cores
+use_cores()
+cores = min(len(os.sched_getaffinity(0)), MOST_CORES)
+assert cores_are_devices() == (cores > 1)
+assert make_layout(4 * cores, batch=8).mesh.shape == {"replica": cores, "data": 1}
+assert make_layout(1, batch=8).single
+use_cores()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="nobody tells the cores here")
+def test_cores_take_replicas_but_do_not_split_batches():
+    clean = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run([sys.executable, "-c", CORES], env=clean, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
