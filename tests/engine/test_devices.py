@@ -1,7 +1,5 @@
 """Layouts, and results that do not depend on them: four simulated CPU devices against one."""
 
-import subprocess
-import sys
 import os
 import subprocess
 import sys
