@@ -32,6 +32,21 @@ def named_leaves(tree: Tree) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="/") or "x": x for path, x in leaves}
 
 
+def element_numbers(tree: Tree) -> tuple[Tree, int]:
+    """Return a tree of NumPy int arrays that number all elements through, and how many there are.
+
+    >>> element_numbers({"a": np.zeros(2), "b": np.zeros(3)})
+    ({'a': array([0, 1]), 'b': array([2, 3, 4])}, 5)
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    ends = np.cumsum([0, *[np.size(leaf) for leaf in leaves]])
+    numbers = [
+        np.arange(start, end).reshape(np.shape(leaf))
+        for leaf, start, end in zip(leaves, ends[:-1], ends[1:], strict=True)
+    ]
+    return jax.tree.unflatten(structure, numbers), int(ends[-1])
+
+
 def check_sample(f: Function, params: Params, x: Tree) -> Tree:
     """Return a sample as JAX arrays.
 
