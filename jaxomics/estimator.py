@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from jaxomics.attribution.summary import Method
 from jaxomics.crossfit import complete_unseen, left_out_by
 from jaxomics.data.batch import Data, make_data
 from jaxomics.data.conditionals import Conditionals, fit_conditionals
@@ -18,6 +19,8 @@ from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.drive import Recorder
 from jaxomics.engine.state import FitResult, Split
 from jaxomics.errors import InputError, unknown
+from jaxomics.explain import How, explain
+from jaxomics.explanation import Explanation
 from jaxomics.inference import Member, complete, encode, pick, residual_variance, spread
 from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
@@ -352,6 +355,43 @@ class Estimator:
             index=read.samples,
             columns=self.preprocess_.views[target].features,
         )
+
+    def explain(
+        self,
+        cohort: MultiOmics | None = None,
+        *,
+        target: str | Sequence[str] = "latent",
+        method: Method = "expected",
+        draws: int = 256,
+        samples: Names | None = None,
+        background: Names | None = None,
+        how: How | None = None,
+        seed: int = 42,
+        quiet: bool = True,
+    ) -> Explanation:
+        """Return what the model's outputs owe to each input, over all samples.
+
+        Args:
+          cohort: the samples; the training data by default.
+          target: `latent`, `latent:K`, `view:VIEW`, `feature:VIEW/NAME`, or several of them.
+          method: `expected`, `integrated`, `smooth` or `gradient`.
+          draws: per sample; see `How`.
+          samples: which to explain; all by default.
+          background: samples whose values are the baselines; those explained by default.
+          how: all choices; stands in for `method` and `draws`.
+          seed: of the draws.
+          quiet: show no progress.
+
+        Raises:
+          InputError: an unknown target, method or sample, or too small a background or memory.
+        """
+        self._fitted()
+        texts = [target] if isinstance(target, str) else list(target)
+        chosen = how or How(method, draws)
+        return explain(
+            self, self._cohort(cohort), texts, chosen,
+            samples=samples, background=background, seed=seed, quiet=quiet,
+        )  # fmt: skip
 
     # -------------------------------------------------------------- helpers
 

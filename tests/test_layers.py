@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "losses": BASE | {"losses"},
     "models": BASE | {"data.batch", "nn", "losses", "models"},
     "engine": ENGINE,
-    "attribution": BASE | {"models.base", "engine.devices", "attribution"},
+    "attribution": BASE | {"data.batch", "models.base", "engine.devices", "attribution"},
     "metrics": {"types", "errors", "metrics"},
     "figures": {"figures.style", "errors"},
     "search": BASE | {"data.batch", "engine", "models", "search"},

@@ -1,0 +1,259 @@
+"""All outputs at once: sums of Jacobians along paths, by vjp or through a bottleneck.
+
+An attribution is a weighted sum over points p of J(p) times a displacement, for each output o and
+input f: phi[o, f] = sum_p w_p J_of(p) d_pf. Two ways to it give the same numbers:
+
+- `by_outputs` pulls every output back through the whole function: as many backward passes as
+  there are outputs, for any function.
+- `by_latent` uses that a latent-variable model passes through a narrow z. By the chain rule
+  J = (dx^/dz) (dz/dx) + what reaches the output without z, so as many backward passes through
+  the encoder as z has entries, as many forward ones through the decoder, and one matrix product
+  with points and latents stacked along its inner dimension. Nothing is approximated.
+
+Neither builds points x outputs x features; what they hold at a time is set by `chunk`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxomics.attribution.inputs import Tree, check_count
+from jaxomics.types import Array, Params
+
+Inputs = dict[str, Array]
+"""One unbatched sample: an array [features] per view, conditionals among them."""
+Function = Callable[[Params, Inputs], Array]
+"""f(params, x): all outputs [outputs] of one sample."""
+
+
+class Points(NamedTuple):
+    """Where to take gradients, and what to multiply them with.
+
+    Attributes:
+      at: points [p, features] per view.
+      step: displacements [p, features] per view; ones for a plain gradient.
+      weight: [p].
+    """
+
+    at: Inputs
+    step: Inputs
+    weight: Array
+
+
+class Bottleneck(NamedTuple):
+    """A function of a sample that passes through a narrow latent vector.
+
+    The outputs are decode(params, encode(params, x), side) + direct(params, x).
+
+    Attributes:
+      encode: (params, x) -> z [latent].
+      decode: (params, z, side) -> [outputs]; `side` holds those views of x that `side` names.
+      outputs: number of outputs.
+      side: views of x that reach the outputs beside z as well.
+      direct: (params, x) -> [outputs], what is added without passing through z; each output may
+        depend on one feature of a view at most, the one that `partners` names.
+      partners: per view the column [outputs] of that feature; -1 = none.
+    """
+
+    encode: Callable[[Params, Inputs], Array]
+    decode: Callable[[Params, Array, Inputs], Array]
+    outputs: int
+    side: tuple[str, ...] = ()
+    direct: Callable[[Params, Inputs], Array] | None = None
+    partners: Mapping[str, np.ndarray] = {}
+
+    def whole(self, params: Params, x: Inputs) -> Array:
+        """Return the outputs [outputs] of one sample."""
+        output = self.decode(params, self.encode(params, x), self.beside(x))
+        return output if self.direct is None else output + self.direct(params, x)
+
+    def beside(self, x: Inputs) -> Inputs:
+        """Return the views that reach the outputs beside z."""
+        return {name: x[name] for name in self.side}
+
+
+def by_outputs(f: Function, params: Params, points: Points, *, chunk: int | None = None) -> Inputs:
+    """Return phi [outputs, features] per view by one backward pass per output and point.
+
+    Args:
+      f: all outputs of one sample.
+      params: parameters of f.
+      points: where to look.
+      chunk: outputs pulled back at once; None = all.
+
+    >>> points = Points({"x": jnp.ones((1, 2))}, {"x": jnp.ones((1, 2))}, jnp.ones(1))
+    >>> by_outputs(lambda weight, x: weight @ x["x"], jnp.array([[1.0, 2.0]]), points)["x"].tolist()
+    [[1.0, 2.0]]
+    """
+    _, pull = jax.vjp(lambda at: jax.vmap(f, (None, 0))(params, at), points.at)
+    shape = jax.eval_shape(f, params, jax.tree.map(lambda leaf: leaf[0], points.at))
+    outputs = shape.shape[0]
+
+    def row(output: Array) -> Inputs:
+        cotangent = points.weight.astype(shape.dtype)[:, None] * jax.nn.one_hot(
+            output, outputs, dtype=shape.dtype
+        )
+        (slope,) = pull(cotangent)
+        return jax.tree.map(lambda g, d: jnp.sum(g * d, axis=0), slope, points.step)
+
+    size = outputs if chunk is None else min(chunk, outputs)
+    check_count("chunk", size, 1)
+    return jax.lax.map(row, jnp.arange(outputs), batch_size=size)
+
+
+def by_latent(
+    bottleneck: Bottleneck,
+    params: Params,
+    points: Points,
+    *,
+    latents: bool = False,
+    active: Mapping[str, Array] | None = None,
+    chunk: int | None = None,
+) -> Inputs:
+    """Return phi [outputs, features] per view through the latent.
+
+    Args:
+      bottleneck: the function.
+      params: its parameters.
+      points: where to look.
+      latents: put the rows of z itself before those of the outputs, [latent + outputs, features].
+      active: per view whether its rows may differ from zero; views that are not active are
+        skipped, unless this is vmapped.
+      chunk: points at once; None = all.
+    """
+    size = len(points.weight) if chunk is None else min(chunk, len(points.weight))
+    check_count("chunk", size, 1)
+    blocks = _blocks(points, size)
+
+    def block(part: Points) -> Inputs:
+        return _one_block(bottleneck, params, part, latents, active)
+
+    if len(blocks.weight) == 1:
+        return block(jax.tree.map(lambda leaf: leaf[0], blocks))
+    shapes = jax.eval_shape(block, jax.tree.map(lambda leaf: leaf[0], blocks))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def add(total: Inputs, part: Points) -> tuple[Inputs, None]:
+        return jax.tree.map(jnp.add, total, block(part)), None
+
+    return jax.lax.scan(add, zeros, blocks)[0]
+
+
+def _one_block(
+    bottleneck: Bottleneck,
+    params: Params,
+    points: Points,
+    latents: bool,
+    active: Mapping[str, Array] | None,
+) -> Inputs:
+    """Return phi of some points."""
+    at = points.at
+    z = jax.vmap(bottleneck.encode, (None, 0))(params, at)
+    beside = bottleneck.beside(at)
+    written = _forward(lambda z, side: bottleneck.decode(params, z, side), z, beside)
+
+    def through(name: str) -> Array:
+        read = jax.vmap(_encoder_slope(bottleneck, params, name))(at)
+        read = read * (points.step[name] * points.weight[:, None])[:, None]
+        rows = [jnp.sum(read, axis=0)] if latents else []
+        if bottleneck.outputs:
+            rows.append(jnp.einsum("pzo,pzf->of", written, read))
+        return jnp.concatenate(rows)
+
+    found: Inputs = {}
+    count = bottleneck.outputs + (z.shape[1] if latents else 0)
+    for name in at:
+        if active is None:
+            found[name] = through(name)
+        else:
+            nothing = jnp.zeros((count, at[name].shape[1]), z.dtype)
+            found[name] = jax.lax.cond(
+                active[name], lambda name=name: through(name), lambda nothing=nothing: nothing
+            )
+    added = _beside_latent(bottleneck, params, points, z)
+    skipped = count - bottleneck.outputs
+    return found | {name: found[name].at[skipped:].add(rows) for name, rows in added.items()}
+
+
+def _encoder_slope(bottleneck: Bottleneck, params: Params, name: str) -> Callable[[Inputs], Array]:
+    """Return the function from a point to dz/dx [latent, features] of one view."""
+
+    def slope(at: Inputs) -> Array:
+        return jax.jacrev(lambda leaf: bottleneck.encode(params, at | {name: leaf}))(at[name])
+
+    return slope
+
+
+def _forward(decode: Callable[[Array, Inputs], Array], z: Array, beside: Inputs) -> Array:
+    """Return the decoder's slope [p, latent, outputs] at each point, latents leading.
+
+    Tangents are the same for all points, so that the first layer is computed once.
+    """
+    eye = jnp.eye(z.shape[1], dtype=z.dtype)
+
+    def slope(z: Array, side: Inputs) -> Array:
+        return jax.vmap(lambda t: jax.jvp(lambda z: decode(z, side), (z,), (t,))[1])(eye)
+
+    return jax.vmap(slope)(z, beside)
+
+
+def _beside_latent(bottleneck: Bottleneck, params: Params, points: Points, z: Array) -> Inputs:
+    """Return what reaches the outputs without z, [outputs, features] for some of the views."""
+    found: Inputs = {}
+    for name in bottleneck.side if bottleneck.outputs else ():
+        weighted = points.step[name] * points.weight[:, None]
+
+        def slope(z: Array, side: Inputs, name: str = name) -> Array:
+            decode = lambda leaf: bottleneck.decode(params, z, side | {name: leaf})  # noqa: E731
+            return jax.jacfwd(decode)(side[name])
+
+        slopes = jax.vmap(slope)(z, bottleneck.beside(points.at))
+        found[name] = jnp.einsum("poc,pc->oc", slopes, weighted)
+    direct = bottleneck.direct
+    if direct is None or not bottleneck.outputs:
+        return found
+    for name, columns in bottleneck.partners.items():
+        linked = np.flatnonzero(columns >= 0)
+
+        def along(at: Inputs, step: Array, name: str = name) -> Array:
+            f = lambda leaf: direct(params, at | {name: leaf})  # noqa: E731
+            return jax.jvp(f, (at[name],), (step,))[1]
+
+        change = points.weight @ jax.vmap(along)(points.at, points.step[name])
+        rows = found.get(name, jnp.zeros((bottleneck.outputs, points.at[name].shape[1]), z.dtype))
+        found[name] = rows.at[linked, columns[linked]].add(change[linked])
+    return found
+
+
+def _blocks(points: Points, size: int) -> Points:
+    """Return the points as [blocks, size, ...]; points that fill up the last one weigh nothing."""
+    count = len(points.weight)
+    blocks = -(-count // size)
+    rows = np.minimum(np.arange(blocks * size), count - 1).reshape(blocks, size)
+    real = (np.arange(blocks * size) < count).reshape(blocks, size)
+    taken: Any = jax.tree.map(lambda leaf: leaf[rows], points)
+    return taken._replace(weight=taken.weight * real)
+
+
+def cheaper(bottleneck: Bottleneck, params: Params, x: Tree) -> bool:
+    """Is the way through the latent cheaper than one backward pass per output?
+
+    Counts multiplications at one point, from the sizes of the programs' matrix products.
+    """
+    encode = _flops(bottleneck.encode, params, x)
+    z = jax.eval_shape(bottleneck.encode, params, x)
+    side = bottleneck.beside(x)
+    decode = _flops(bottleneck.decode, params, z, side) if bottleneck.outputs else 0.0
+    features = sum(leaf.shape[-1] for leaf in jax.tree.leaves(x))
+    latent = z.shape[0]
+    product = 2.0 * bottleneck.outputs * latent * features
+    return latent * (encode + decode) + product < bottleneck.outputs * (encode + decode)
+
+
+def _flops(f: Callable[..., Array], *arguments: Any) -> float:
+    """Return the operations of a function, as the compiler counts them before optimising."""
+    counted = jax.jit(f).lower(*arguments).cost_analysis() or {}
+    return float(counted.get("flops", 0.0))

@@ -1,0 +1,183 @@
+"""Questions about a fitted model: which outputs to explain, as functions of one sample.
+
+A target is written `latent`, `latent:K`, `view:VIEW` or `feature:VIEW/NAME`. The sample x that is
+explained holds what the encoders read in standard units, unobserved entries 0, one array per
+view, and the conditionals as the view `conditionals`. Which entries count as measured is no
+input but a setting of the function, and is held along a path.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxomics.attribution.jacobian import Bottleneck, Inputs
+from jaxomics.data.batch import Batch, DataSpec
+from jaxomics.errors import InputError, unknown
+from jaxomics.models.base import Model
+from jaxomics.types import Array, Collections, Params, Views
+
+CONDITIONALS = "conditionals"
+"""Name of the conditionals among the views of an explanation."""
+KINDS = ("latent", "latent:K", "view:VIEW", "feature:VIEW/NAME")
+
+
+class Network(NamedTuple):
+    """The parameters of a target's function: a trained network and what was measured.
+
+    Attributes:
+      params, collections: of the network.
+      observed: bool [features] per view.
+    """
+
+    params: Params
+    collections: Collections
+    observed: Views
+
+
+class Target(NamedTuple):
+    """One question.
+
+    Attributes:
+      text: as asked.
+      kind: `latent` explains entries of z, `view` what the decoder writes.
+      names: name of each output: z0, z1, ... or VIEW/FEATURE.
+      view: the view written; None for latents.
+      columns: int [outputs], of z or of the view.
+    """
+
+    text: str
+    kind: Literal["latent", "view"]
+    names: tuple[str, ...]
+    view: str | None
+    columns: np.ndarray
+
+
+def resolve(text: str, features: Mapping[str, Sequence[str]], latent: int) -> Target:
+    """Return the target that a text asks for.
+
+    Args:
+      text: the question.
+      features: names of the features that the model writes, per view.
+      latent: size of z.
+
+    Raises:
+      InputError: an unknown kind, view, feature or number of a latent.
+
+    >>> resolve("latent:3", {}, latent=8).names
+    ('z3',)
+    >>> resolve("feature:rna/TP53", {"rna": ["KRAS", "TP53"]}, latent=8).columns.tolist()
+    [1]
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "latent":
+        chosen = np.arange(latent) if not rest else np.array([_number(rest, latent)])
+        return Target(text, "latent", tuple(f"z{i}" for i in chosen), None, chosen)
+    if kind == "class":
+        raise InputError(
+            f"expected a model with classes for the target {text!r}, found one without; targets "
+            f"of this model are {', '.join(KINDS)}"
+        )
+    if kind not in ("view", "feature") or not rest:
+        raise unknown("target", text, [*KINDS, *(f"view:{view}" for view in features)])
+    # Feature names may hold slashes, views may not.
+    view, _, feature = (rest, "", "") if kind == "view" else rest.partition("/")
+    if view not in features:
+        raise unknown("view of this model", view, features)
+    names = list(features[view])
+    columns = np.arange(len(names))
+    if kind == "feature":
+        if feature not in names:
+            raise unknown(f"feature of view {view!r}", feature, names)
+        columns = np.array([names.index(feature)])
+    return Target(text, "view", tuple(f"{view}/{names[i]}" for i in columns), view, columns)
+
+
+def bottleneck(
+    model: Model, spec: DataSpec, targets: Sequence[Target], reader: Model | None = None
+) -> Bottleneck:
+    """Return what the decoder writes for some targets, those of kind `view`, in their order.
+
+    Its parameters are a `Network`. Latents are not among its outputs: `by_latent` adds them.
+
+    Args:
+      model: the fitted model.
+      spec: its data.
+      targets: what to explain.
+      reader: a model with the same encoders that reads their columns alone; by default `model`.
+
+    Raises:
+      InputError: the model has no latent that decodes.
+    """
+    encode, decode = (reader or model).tasks.encode, model.tasks.decode
+    if encode is None or decode is None:
+        raise InputError(
+            "this model has no latent space that decodes; `jaxomics models` lists verbs"
+        )
+    written = [(t.view, t.columns) for t in targets if t.view is not None]
+    direct = model.tasks.direct
+
+    def pick(views: Views) -> Array:
+        parts = [views[view][0, columns] for view, columns in written]
+        return jnp.concatenate(parts) if parts else jnp.zeros(0)
+
+    def encoded(network: Network, x: Inputs) -> Array:
+        mean, _ = encode(network.params, network.collections, _batch(x, network.observed))
+        return mean[0]
+
+    def decoded(network: Network, z: Array, side: Inputs) -> Array:
+        y = side[CONDITIONALS][None]
+        return pick(decode(network.params, network.collections, z[None], y))
+
+    def added(network: Network, x: Inputs) -> Array:
+        assert direct is not None
+        views = direct(network.params, network.collections, _batch(x, network.observed))
+        zeros = {view.name: jnp.zeros((1, view.features)) for view in spec.views}
+        return pick(zeros | views)
+
+    linked = partners(spec, targets) if direct is not None else {}
+    return Bottleneck(
+        encoded,
+        decoded,
+        sum(len(columns) for _, columns in written),
+        (CONDITIONALS,),
+        added if linked else None,
+        linked,
+    )
+
+
+def partners(spec: DataSpec, targets: Sequence[Target]) -> dict[str, np.ndarray]:
+    """Return per view the column that each output reads beside z, int [outputs]; -1 = none."""
+    names = [(t.view, column) for t in targets if t.view is not None for column in t.columns]
+    found: dict[str, np.ndarray] = {}
+    for link in spec.links:
+        source = dict(zip(link.target_columns, link.source_columns, strict=True))
+        columns = np.array(
+            [source.get(int(c), -1) if view == link.target else -1 for view, c in names], int
+        )
+        if (columns >= 0).any():
+            known = found.get(link.source, np.full(len(names), -1))
+            found[link.source] = np.where(columns >= 0, columns, known)
+    return found
+
+
+def _batch(x: Inputs, observed: Views) -> Batch:
+    """Return one sample as a batch."""
+    views = [name for name in x if name != CONDITIONALS]
+    row = jnp.zeros(1, jnp.int32)
+    return Batch(
+        x={name: x[name][None] for name in views},
+        observed={name: observed[name][None] for name in views},
+        sample=dict.fromkeys(views, row),
+        conditionals=dict.fromkeys(views, x[CONDITIONALS][None]),
+        labels=dict.fromkeys(views, row - 1),
+        weight=dict.fromkeys(views, jnp.ones(1)),
+    )
+
+
+def _number(text: str, latent: int) -> int:
+    """Return the number of a latent."""
+    if not text.isdigit() or int(text) >= latent:
+        raise InputError(f"expected a latent from 0 to {latent - 1}, found {text!r}")
+    return int(text)
