@@ -65,14 +65,14 @@ def check_sample(f: Function, params: Params, x: Tree) -> Tree:
     return x
 
 
-def check_baseline(x: Tree, baseline: Tree) -> Tree:
-    """Return a baseline as JAX arrays of x's types.
+def check_baseline(x: Tree, baseline: Tree, what: str = "baseline") -> Tree:
+    """Return a baseline, or what else is like x, as JAX arrays of x's types.
 
     Raises:
       InputError: its leaves are not those of x, or hold NaN.
     """
-    _check_values(baseline, "baseline")
-    _check_leaves(x, baseline, "baseline", leading=0)
+    _check_values(baseline, what)
+    _check_leaves(x, baseline, what, leading=0)
     return jax.tree.map(lambda like, leaf: jnp.asarray(leaf, like.dtype), x, baseline)
 
 

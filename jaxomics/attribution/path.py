@@ -134,10 +134,10 @@ def smooth_grad(
     x = check_sample(f, params, x)
     check_count("n_draws", n_draws, 2)
     scale = jax.tree.broadcast(noise, x)
-    group, number = grouped(n_draws), jax.tree.structure(x).num_leaves
+    group, structure = grouped(n_draws), jax.tree.structure(x)
 
     def term(one: Key) -> Tree:
-        keys = jax.tree.unflatten(jax.tree.structure(x), jax.random.split(one, number))
+        keys = jax.tree.unflatten(structure, list(jax.random.split(one, structure.num_leaves)))
         noisy = jax.tree.map(
             lambda leaf, sd, part: leaf + sd * jax.random.normal(part, leaf.shape, leaf.dtype),
             x,

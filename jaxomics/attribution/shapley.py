@@ -200,7 +200,7 @@ def sampled_shapley(
         ranks = [rank, players.count - 1 - rank][:copies]
         start = take(background, row)
         steps = [_contributions(f, params, players, x, start, rank) for rank in ranks]
-        return sum(steps) / copies, f(params, start)
+        return jnp.mean(jnp.stack(steps), axis=0), f(params, start)
 
     keys = jax.random.split(order_key, len(group))
     pairs = None if chunk is None else max(chunk // copies, 1)
