@@ -1,8 +1,8 @@
 """Huge pages for large arrays on Linux.
 
-Gradients of large matrices are limited by how fast memory can be mapped. glibc backs large blocks
-by huge pages when `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` is set before the process starts, which
-made steps of MOSA 20 to 25 % faster on two CPU cores. A process cannot set it for itself, so the
+Large arrays are limited by how fast memory can be mapped. glibc backs large blocks by huge pages
+when `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` is set before the process starts, which makes steps of
+MOSA 3 % faster on two CPU cores (docs/results/speed.md). A process cannot set it for itself, so the
 command line starts itself once more, with the same arguments, process id and open files.
 """
 
