@@ -350,6 +350,8 @@ def _joined(parts: list[tuple[Totals, Account]], blocks: list[int]) -> tuple[Tot
             for name, join in joins.items()
         }
     )
-    fields = Account._fields[:3]
-    joined = [np.concatenate([getattr(a, name) for a in accounts], axis=1) for name in fields]
-    return whole, Account(*joined, None)
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(a, name) for a in accounts], axis=1)
+        for name in Account._fields[:3]
+    }
+    return whole, Account(**joined, values=None)

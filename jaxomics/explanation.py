@@ -6,10 +6,12 @@ them; that of a view is the mean over its features. Attributions are in units of
 standard deviation of the written feature, or z.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -67,7 +69,7 @@ class Explanation:
             table = self._features(
                 target=target.text,
                 mean_abs=self._mean("absolute", lambda a, o=outputs: a[o].sum(axis=0)),
-                mean=self._mean("signed", lambda a, o=outputs: a.mean(0)[o].sum(axis=0)),
+                mean=self._mean("signed", lambda a, o=outputs: a[o].sum(axis=0)),
                 stderr=self._mean("block_variance", lambda a, n=number: np.sqrt(a[n])),
             )
             rows.append(_ranked(table, "mean_abs"))
@@ -105,7 +107,12 @@ class Explanation:
         )
 
     def median_gap(self) -> float:
-        """Return the median over samples and outputs of |gap| / |change of the output|."""
+        """Return the median over samples and outputs of |gap| / |change of the output|.
+
+        NaN for methods that do not promise to explain a change.
+        """
+        if not self.complete:
+            return float("nan")
         output, baseline, total = (np.asarray(leaf, np.float64) for leaf in self.account[:3])
         change = np.abs(output - baseline)
         return float(np.median(np.abs(output - baseline - total) / np.where(change, change, 1.0)))
@@ -127,7 +134,7 @@ class Explanation:
                     target=target.text,
                     output=name,
                     mean_abs=self._mean("absolute", lambda a, o=o: a[o]),
-                    mean=self._mean("signed", lambda a, o=o: a.mean(0)[o]),
+                    mean=self._mean("signed", lambda a, o=o: a[o]),
                     stderr=self._mean("variance", lambda a, o=o: np.sqrt(a[o])),
                     direction={view: values[o] for view, values in direction.items()},
                 )
@@ -154,7 +161,7 @@ class Explanation:
                 "view": view,
                 "feature": feature,
                 "mean_abs": self.totals.absolute[view][:, column] / samples,
-                "mean": self.totals.signed[view].mean(0)[:, column] / samples,
+                "mean": self.totals.signed[view][:, column] / samples,
                 "stderr": np.sqrt(self.totals.variance[view][:, column]) / samples,
                 "direction": self._direction()[view][:, column],
             }
@@ -165,14 +172,14 @@ class Explanation:
         """Return how far the members of an ensemble agree, per target and feature.
 
         Columns target, view, feature, mean_abs (mean over members of each member's own), sd and
-        cv over members, same_sign (weighted share of outputs for which all members give the
-        mean attribution one sign), members. Members are explained with their own share of the
+        cv over members, same_sign (weighted share of outputs on which all members agree whether
+        they rise or fall with the feature), members. Members are explained with their own share of the
         draws, so part of the scatter is sampling error.
 
         Raises:
           InputError: there is one member.
         """
-        members = next(iter(self.totals.by_member.values())).shape[0]
+        members = self.members
         if members < 2:
             raise InputError(
                 "expected an ensemble, found explanations of one network; train with --ensemble, "
@@ -185,7 +192,7 @@ class Explanation:
                 target=target.text,
                 mean_abs={v: a.mean(0) for v, a in own.items()},
                 sd={v: a.std(0, ddof=1) for v, a in own.items()},
-                same_sign={v: _agreement(a[:, outputs]) for v, a in self.totals.signed.items()},
+                same_sign={v: _agreement(a[:, outputs]) for v, a in self.totals.product.items()},
             )
             size = table["mean_abs"].where(table["mean_abs"] > 0)
             parts.append(table.assign(cv=table["sd"] / size, members=members))
@@ -223,6 +230,22 @@ class Explanation:
 
     # -------------------------------------------------------------- helpers
 
+    def joined(self, other: "Explanation") -> "Explanation":
+        """Return the explanation of the samples of both, which asked the same of other samples."""
+        add, stack = partial(jax.tree.map, np.add), partial(jax.tree.map, _stacked)
+        return replace(
+            self,
+            samples=self.samples.append(other.samples),
+            inputs=stack(self.inputs, other.inputs),
+            totals=add(self.totals, other.totals),
+            account=stack(self.account, other.account),
+        )
+
+    @property
+    def members(self) -> int:
+        """Number of networks explained."""
+        return next(iter(self.totals.product.values())).shape[0]
+
     @property
     def outputs(self) -> int:
         """Number of outputs."""
@@ -254,9 +277,9 @@ class Explanation:
         return {
             view: _correlation(
                 self.inputs[view],
-                self.totals.signed[view].mean(0),
+                self.totals.signed[view],
                 self.totals.square[view],
-                self.totals.product[view],
+                np.asarray(self.totals.product[view]).mean(axis=0),
             )
             for view in self.features
         }
@@ -274,7 +297,7 @@ class Explanation:
         }
         return pd.DataFrame(names | values).assign(**about)[[*about, *names, *values]]
 
-    def _wide(self, by_view: dict[str, np.ndarray]) -> pd.DataFrame:
+    def _wide(self, by_view: Mapping[str, Any]) -> pd.DataFrame:
         """Return [samples, (view, feature)]."""
         pairs = [(view, name) for view, names in self.features.items() for name in names]
         columns = pd.MultiIndex.from_tuples(pairs, names=["view", "feature"])
@@ -291,25 +314,28 @@ def compare(first: Explanation, second: Explanation, names: tuple[str, str]) -> 
     return pd.concat(tables, ignore_index=True)
 
 
+def _stacked(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return rows under each other."""
+    return np.concatenate([np.asarray(first), np.asarray(second)])
+
+
 def _ranked(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return rows from the largest value to the smallest, with their rank from 1."""
     ordered = table.sort_values(column, ascending=False, kind="stable", ignore_index=True)
     return ordered.assign(rank=np.arange(1, len(ordered) + 1))
 
 
-def _agreement(signed: np.ndarray) -> np.ndarray:
+def _agreement(product: Any) -> np.ndarray:
     """Return for [members, outputs, features] the share [features] of |mean| with one sign."""
-    mean = np.abs(signed.mean(axis=0))
-    same = np.abs(np.sign(signed).sum(axis=0)) == len(signed)
+    mean = np.abs(product.mean(axis=0))
+    same = np.abs(np.sign(product).sum(axis=0)) == len(product)
     weight = mean.sum(axis=0)
     return np.where(
         weight > 0, (mean * same).sum(axis=0) / np.where(weight > 0, weight, 1.0), np.nan
     )
 
 
-def _correlation(
-    x: np.ndarray, signed: np.ndarray, square: np.ndarray, product: np.ndarray
-) -> np.ndarray:
+def _correlation(x: np.ndarray, signed: Any, square: Any, product: Any) -> np.ndarray:
     """Return the correlation [outputs, features] of phi with x [samples, features].
 
     Args:

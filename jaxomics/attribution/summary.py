@@ -140,11 +140,12 @@ class Totals(NamedTuple):
 
     Attributes:
       absolute: sum of |phi| [outputs, features].
-      signed: sum of phi of each member [members, outputs, features].
+      signed: sum of phi [outputs, features].
       variance: sum of the sampling variances of phi [outputs, features].
-      square, product: sums of phi^2 and of phi x [outputs, features]; with them the correlation
-        of phi and x, which tells the direction: phi itself averages to about 0 where samples are
-        explained against each other.
+      square: sum of phi^2 [outputs, features].
+      product: sum of each member's phi x [members, outputs, features]. Correlation of phi with x
+        tells the direction: phi itself averages to about 0 where samples are explained against
+        each other.
       by_member: sum over samples and a block's outputs of each member's |phi|,
         [members, blocks, features].
       block_variance: sampling variance of the sum over samples and a block's outputs of |phi|,
@@ -246,8 +247,10 @@ def explain_one(
     points, start = draw_points(plan, key, x, background)
 
     def member(number: Array) -> Network:
-        own = jax.tree.map(lambda leaf: leaf[number], (networks.params, networks.collections))
-        return Network(*own, networks.observed)
+        params, collections = jax.tree.map(
+            lambda leaf: leaf[number], (networks.params, networks.collections)
+        )
+        return Network(params, collections, networks.observed)
 
     def group(item: tuple[Array, Points, Inputs]) -> tuple[Inputs, Array]:
         number, part, baselines = item
@@ -274,10 +277,10 @@ def explain_one(
     mean = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), own)
     totals = Totals(
         absolute=jax.tree.map(jnp.abs, mean),
-        signed=own,
+        signed=mean,
         variance=jax.tree.map(lambda leaf: _variance(leaf, plan), phi),
         square=jax.tree.map(jnp.square, mean),
-        product=jax.tree.map(lambda leaf, value: leaf * value[None], mean, x),
+        product=jax.tree.map(lambda leaf, value: leaf * value[None, None], own, x),
         by_member=jax.tree.map(lambda leaf: _by_block(asked, jnp.abs(leaf)), own),
         block_variance=jax.tree.map(
             lambda leaf, center: _variance(_by_block(asked, leaf * jnp.sign(center)), plan),

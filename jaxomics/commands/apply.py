@@ -42,7 +42,7 @@ def embed(
       The table's path.
     """
     refuse_file(out, overwrite)
-    estimator, cohort, about = _load(run, data, quiet)
+    estimator, cohort, about = load(run, data, quiet)
     table = estimator.transform(cohort).reset_index()
     write_table(table, out, about, csv=csv, overwrite=overwrite)
     return out
@@ -82,7 +82,7 @@ def impute(
     if draws < 0 or draws == 1:
         raise InputError(f"expected --draws 0, or 2 and more, found {draws}; 20 is a good choice")
     refuse_folder(out, overwrite)
-    estimator, cohort, about = _load(run, data, quiet)
+    estimator, cohort, about = load(run, data, quiet)
     completed = estimator.impute(cohort, full=full, discrete=round)
     measured = {f"measured_{name}": table for name, table in _measured(completed, cohort).items()}
     written = {**completed, **measured}
@@ -123,7 +123,7 @@ def translate(
     refuse_file(out, overwrite)
     if target in source:
         raise InputError(f"expected a target that is no source, found {target!r} as both")
-    estimator, cohort, about = _load(run, data, quiet)
+    estimator, cohort, about = load(run, data, quiet)
     for name in (*source, target):
         if name not in estimator.preprocess_.views:
             raise unknown("view of this model", name, estimator.preprocess_.views)
@@ -132,10 +132,10 @@ def translate(
     return out
 
 
-def _load(
+def load(
     run: Path, data: Path | None, quiet: bool
 ) -> tuple["Estimator", MultiOmics, dict[str, Any]]:
-    """Return the run's estimator, the samples to work on, and the provenance of results."""
+    """Return the estimator of a run, the samples to work on, and the provenance of results."""
     from jaxomics.commands.train import provenance
     from jaxomics.runfolder import load_run, read_config, training_data
 
