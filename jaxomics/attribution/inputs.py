@@ -73,7 +73,7 @@ def check_baseline(x: Tree, baseline: Tree, what: str = "baseline") -> Tree:
     """
     _check_values(baseline, what)
     _check_leaves(x, baseline, what, leading=0)
-    return jax.tree.map(lambda like, leaf: jnp.asarray(leaf, like.dtype), x, baseline)
+    return jax.tree.map(lambda like, leaf: jnp.asarray(leaf, jnp.result_type(like)), x, baseline)
 
 
 def check_background(x: Tree, background: Tree) -> tuple[Tree, int]:
@@ -92,7 +92,9 @@ def check_background(x: Tree, background: Tree) -> tuple[Tree, int]:
     if size < 2:
         held = "one sample is a baseline: use integrated_gradients" if size else "no samples"
         raise InputError(f"a background of {held}; expected two samples or more")
-    return jax.tree.map(lambda like, leaf: jnp.asarray(leaf, like.dtype), x, background), size
+    return jax.tree.map(
+        lambda like, leaf: jnp.asarray(leaf, jnp.result_type(like)), x, background
+    ), size
 
 
 def check_count(what: str, found: int, least: int) -> None:
@@ -129,6 +131,6 @@ def _check_leaves(x: Tree, other: Tree, what: str, leading: int) -> None:
         )
     for name, like in expected.items():
         shape = np.shape(found[name])
-        if len(shape) < leading or shape[leading:] != like.shape:
-            axes = f"a leading axis and then {like.shape}" if leading else str(like.shape)
+        if len(shape) < leading or shape[leading:] != np.shape(like):
+            axes = f"a leading axis and then {np.shape(like)}" if leading else str(np.shape(like))
             raise InputError(f"{what}: expected {name!r} of shape {axes}, found {shape}")

@@ -25,6 +25,7 @@ from jaxomics.attribution.inputs import (
     check_sample,
 )
 from jaxomics.attribution.quadrature import (
+    Draws,
     draws,
     group_weights,
     grouped,
@@ -290,25 +291,45 @@ def expected_gradients(
       InputError: as `gradient`; a background unlike x or of one sample; too few draws, or an odd
         number of antithetic ones.
     """
-    x = check_sample(f, params, x)
-    background, size = check_background(x, background)
+    _, size = check_background(x, background)
     drawn = draws(key, n_draws, size, stratified=stratified, antithetic=antithetic)
+    return expected_gradients_at(f, params, x, background, drawn, chunk=chunk)
 
-    def term(draw: tuple[Array, Array]) -> Tree:
+
+def expected_gradients_at(
+    f: Function,
+    params: Params,
+    x: Tree,
+    background: Tree,
+    drawn: Draws,
+    *,
+    chunk: int | None = None,
+) -> Attribution:
+    """Return expected gradients from draws that are given, such as those of another program.
+
+    Args:
+      f: one output of one sample.
+      params: parameters of f.
+      x: sample.
+      background: like x with a leading axis; at least two samples.
+      drawn: rows of the background, positions and groups.
+      chunk: draws at once; None = all.
+
+    Raises:
+      InputError: as `expected_gradients`.
+    """
+    x = check_sample(f, params, x)
+    background, _ = check_background(x, background)
+
+    def term(draw: tuple[Array, Array]) -> tuple[Tree, Array]:
         row, t = draw
         start = take(background, row)
         slope = _slope_along(f, params, x, start)(t)
-        return jax.tree.map(lambda end, at, leaf: (end - at) * leaf, x, start, slope)
+        values = jax.tree.map(lambda end, at, leaf: (end - at) * leaf, x, start, slope)
+        return values, f(params, start)
 
     sums = weighted_sums(term, (drawn.rows, drawn.t), group_weights(drawn.group), chunk=chunk)
-    values, stderr = mean_and_error(sums, drawn.group)
-    rows = drawn.rows[:: 2 if antithetic else 1]
-    baseline_output = weighted_sums(
-        lambda row: f(params, take(background, row)),
-        rows,
-        np.full((len(rows), 1), 1.0 / len(rows)),
-        chunk=chunk,
-    )[0]
+    (values, baseline_output), (stderr, _) = mean_and_error(sums, drawn.group)
     return attribution(values, f(params, x), baseline_output, stderr)
 
 

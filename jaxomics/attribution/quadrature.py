@@ -117,7 +117,8 @@ def draws(
 ) -> Draws:
     """Draw n positions on paths that start at rows of a background.
 
-    Every draw by itself is uniform over rows and over [0, 1], so means over draws are unbiased.
+    Every draw, or every antithetic pair, is by itself uniform over rows and over [0, 1], so that
+    means over draws are unbiased.
 
     Args:
       key: of the draw; traced.
@@ -127,7 +128,7 @@ def draws(
         shuffled passes through the background, so that all are used nearly equally often. Each
         group is stratified, too, if more coarsely. Otherwise t and rows are independent and
         uniform, rows with replacement: Lundberg's GradientExplainer.
-      antithetic: draw pairs (row, t), (row, 1 - t), one after the other.
+      antithetic: draw pairs (row, t), (row, 1 - t), t below 1/2, one after the other.
 
     Raises:
       InputError: fewer than 2 draws, or an odd number of antithetic draws.

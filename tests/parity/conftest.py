@@ -1,0 +1,3 @@
+"""Scripts that write fixtures run where PyTorch is, once."""
+
+collect_ignore_glob = ["make_*.py"]
