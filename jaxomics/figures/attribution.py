@@ -128,7 +128,9 @@ def view_shares(views: pd.DataFrame) -> Figure:
     """
     rows = _finite(views, ["target", "view", "share"], "table of views")
     looks = _view_looks(rows)
-    table = rows.pivot_table(index="target", columns="view", values="share", sort=False)
+    table = rows.pivot_table(
+        index="target", columns="view", values="share", sort=False, observed=True
+    )
     table = table.fillna(0.0)[table.sum().sort_values(ascending=False).index]
     figure = new_figure(7.6, 1.9 + 0.32 * len(table))
     axes = figure.subplots()

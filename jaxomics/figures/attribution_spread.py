@@ -60,7 +60,9 @@ def importance_heatmap(
       InputError: columns are absent or no value is a number.
     """
     rows = _finite(top, ["output", "view", "feature", value], "table of top features")
-    table = rows.pivot_table(index=["view", "feature"], columns="output", values=value, sort=False)
+    table = rows.pivot_table(
+        index=["view", "feature"], columns="output", values=value, sort=False, observed=True
+    )
     table = table.loc[table.abs().sum(axis=1).nlargest(n_features).index]
     table = table[table.abs().sum(axis=0).nlargest(n_outputs).index]
     cells = table.to_numpy(dtype=float)
@@ -189,7 +191,11 @@ def group_comparison(groups: pd.DataFrame, *, value: str = "mean_abs", n: int = 
         raise InputError(f"expected two groups, found {', '.join(map(str, names))}; keep two")
     rows = rows.assign(stderr=rows["stderr"].fillna(0.0))
     table = rows.pivot_table(
-        index=["view", "feature"], columns="group", values=[value, "stderr"], sort=False
+        index=["view", "feature"],
+        columns="group",
+        values=[value, "stderr"],
+        sort=False,
+        observed=True,
     ).dropna()
     if table.empty:
         raise InputError("expected features that both groups have, found none; draw no figure")

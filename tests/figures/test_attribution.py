@@ -222,6 +222,15 @@ def test_tables_without_numbers_are_input_errors(draw):
         draw(table.assign(mean_abs=np.nan, share=np.nan))
 
 
+def test_names_may_be_categories():
+    table = importance({"rna": [0.1, 0.3], "drug": [0.2], "absent": [0.5]})
+    table = table.astype({"target": "category", "view": "category", "feature": "category"})
+    table = table.iloc[:3].assign(output="o", share=0.25)
+    assert len(importance_bars(table).axes) == 2
+    assert row_names(output_features(table).axes[0]) == ["rna1", "drug0", "rna0"]
+    assert len(view_shares(table.iloc[1:]).axes[0].patches) == 2
+
+
 def test_rows_without_a_number_are_left_out():
     table = importance({"rna": [0.1, np.nan, 0.3]})
     assert widths(importance_bars(table).axes[0]) == [0.3, 0.1]

@@ -256,6 +256,15 @@ def test_targets_are_not_mixed(draw):
         draw(pd.concat([table.assign(target="rna"), table.assign(target="drug")]))
 
 
+def test_names_may_be_categories():
+    table = groups().assign(output="o", sd=0.1, cv=0.1, same_sign=1.0, members=3)
+    names = ["group", "view", "feature", "output"]
+    table = table.astype(dict.fromkeys(names, "category"))
+    assert row_names(group_comparison(table, n=1).axes[1]) == ["B (rna)"]
+    assert len(row_names(importance_heatmap(table[table["view"] == "rna"]).axes[0])) == 2
+    assert len(row_names(stability(table.iloc[:2]).axes[1])) == 2
+
+
 def test_long_names_stay_inside():
     table = groups()
     for column in ("view", "feature", "group"):
