@@ -107,7 +107,7 @@ def _check_values(tree: Tree, what: str) -> None:
     """Raise InputError unless all leaves are floating and, where known, without NaN."""
     leaves = named_leaves(tree)
     if not leaves:
-        raise InputError(f"expected a {what} with at least one array, found none")
+        raise InputError(f"{what}: expected at least one array, found none")
     for name, leaf in leaves.items():
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             raise InputError(
