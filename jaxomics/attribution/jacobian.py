@@ -93,10 +93,8 @@ def by_outputs(f: Function, params: Params, points: Points, *, chunk: int | None
     outputs = shape.shape[0]
 
     def row(output: Array) -> Inputs:
-        cotangent = points.weight.astype(shape.dtype)[:, None] * jax.nn.one_hot(
-            output, outputs, dtype=shape.dtype
-        )
-        (slope,) = pull(cotangent)
+        only = jax.nn.one_hot(output, outputs, dtype=shape.dtype)
+        (slope,) = pull(jnp.outer(points.weight.astype(shape.dtype), only))
         return jax.tree.map(lambda g, d: jnp.sum(g * d, axis=0), slope, points.step)
 
     size = outputs if chunk is None else min(chunk, outputs)
