@@ -199,7 +199,8 @@ def _figures(found: "Explanation", tables: dict[str, pd.DataFrame]) -> Iterator[
             yield f"{name}_groups", group_comparison(rows["groups"])
         for (view, feature), effects in _by_feature(rows):
             label = "".join(c if c.isalnum() else "_" for c in f"{view}_{feature}")
-            yield f"{name}_effects_{label}", output_ranking(effects)
+            written = f"{target.view} outputs" if target.view else "latents"
+            yield f"{name}_effects_{label}", output_ranking(effects, outputs=written)
     if found.outputs == 1 and found.importance()["mean_abs"].gt(0).any():
         yield "beeswarm", beeswarm(found.values(), found.data())
     if found.complete:

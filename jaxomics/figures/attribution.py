@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from jaxomics.errors import InputError, unknown
+from jaxomics.errors import unknown
 from jaxomics.figures.style import (
     COLOURS,
     GREY,
@@ -27,10 +27,11 @@ from jaxomics.figures.style import (
     TICK_SIZE,
     TITLE_SIZE,
     Look,
+    finite_rows,
     look,
     new_figure,
+    only_value,
     plain,
-    require,
     shorten,
     tidy_axes,
 )
@@ -57,8 +58,8 @@ def importance_bars(importance: pd.DataFrame, *, n: int = 12, shared_scale: bool
     Raises:
       InputError: columns are absent, no value is a number, or there are several targets.
     """
-    rows = _finite(importance, ["view", "feature", "stderr", "mean_abs"], "importance table")
-    target = _the_one(rows, "target")
+    rows = finite_rows(importance, ["view", "feature", "stderr", "mean_abs"], "importance table")
+    target = only_value(rows, "target")
     looks = _view_looks(rows)
     views = list(rows["view"].unique())
     columns = min(4, int(np.ceil(np.sqrt(len(views)))))
@@ -97,8 +98,8 @@ def view_totals(views: pd.DataFrame) -> Figure:
     Raises:
       InputError: columns are absent, no value is a number, or there are several targets.
     """
-    rows = _finite(views, ["view", "mean_abs", "share"], "table of views")
-    target = _the_one(rows, "target")
+    rows = finite_rows(views, ["view", "mean_abs", "share"], "table of views")
+    target = only_value(rows, "target")
     looks = _view_looks(rows)
     rows = rows.sort_values("share", ascending=False, kind="stable")
     figure = new_figure(7.6, 1.7 + 0.3 * len(rows))
@@ -126,7 +127,7 @@ def view_shares(views: pd.DataFrame) -> Figure:
     Raises:
       InputError: columns are absent or no share is a number.
     """
-    rows = _finite(views, ["target", "view", "share"], "table of views")
+    rows = finite_rows(views, ["target", "view", "share"], "table of views")
     looks = _view_looks(rows)
     table = rows.pivot_table(
         index="target", columns="view", values="share", sort=False, observed=True
@@ -170,8 +171,8 @@ def output_ranking(effects: pd.DataFrame, *, n: int = 10, outputs: str = "output
       InputError: columns are absent, no value is a number, or there are several features.
     """
     columns = ["output", "view", "feature", "mean", "stderr", "mean_abs"]
-    rows = _finite(effects, columns, "table of effects")
-    feature, view = _the_one(rows, "feature"), _the_one(rows, "view")
+    rows = finite_rows(effects, columns, "table of effects")
+    feature, view = only_value(rows, "feature"), only_value(rows, "view")
     rows = _largest(rows, len(rows))
     signs, words = _signs(rows)
     rank = np.arange(1, len(rows) + 1)
@@ -217,13 +218,13 @@ def output_features(top: pd.DataFrame, output: str | None = None, *, n: int = 20
         outputs of several targets have this name.
     """
     columns = ["output", "view", "feature", "mean", "stderr", "mean_abs"]
-    rows = _finite(top, columns, "table of top features")
+    rows = finite_rows(top, columns, "table of top features")
     looks = _view_looks(rows)
     if output is not None and output not in set(rows["output"]):
         raise unknown("output", output, rows["output"])
     if output is not None:
         rows = pd.DataFrame(rows[rows["output"] == output])
-    name, _ = _the_one(rows, "output"), _the_one(rows, "target")
+    name, _ = only_value(rows, "output"), only_value(rows, "target")
     rows = _largest(rows, n)
     signs, words = _signs(rows)
     figure = new_figure(6.8, 1.9 + 0.23 * len(rows))
@@ -245,29 +246,6 @@ def output_features(top: pd.DataFrame, output: str | None = None, *, n: int = 20
     axes.set_xlim(left=0)
     _view_legend(figure, {view: looks[view] for view in sorted(rows["view"].unique())})
     return figure
-
-
-def _finite(table: pd.DataFrame, columns: list[str], what: str) -> pd.DataFrame:
-    """Return the rows that have a number in the last of the columns, after checks."""
-    try:
-        require(table, columns, what)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    rows = pd.DataFrame(table[np.isfinite(table[columns[-1]].to_numpy(dtype=float))])
-    if rows.empty:
-        raise InputError(
-            f"expected numbers in column {columns[-1]} of the {what}, found none; draw no figure"
-        )
-    return rows
-
-
-def _the_one(rows: pd.DataFrame, column: str) -> str:
-    """Return the value that a column has in all rows, empty without the column."""
-    found = list(rows[column].unique()) if column in rows else [""]
-    if len(found) > 1:
-        names = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
-        raise InputError(f"expected one {column}, found {names}; keep the rows of one")
-    return str(found[0])
 
 
 def _largest(rows: pd.DataFrame, n: int) -> pd.DataFrame:

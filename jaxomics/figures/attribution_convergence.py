@@ -7,17 +7,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxomics.errors import InputError
 from jaxomics.figures.style import (
     COLOURS,
     GREY,
     INK,
     LABEL_SIZE,
     TICK_SIZE,
+    finite_rows,
     look,
     new_figure,
     plain,
-    require,
     shorten,
     tidy_axes,
 )
@@ -45,7 +44,7 @@ def node_convergence(
     Raises:
       InputError: columns are absent or no gap is a number.
     """
-    rows = _finite(gaps, ["rule", "n_steps", value], "table of gaps")
+    rows = finite_rows(gaps, ["rule", "n_steps", value], "table of gaps")
     figure = new_figure(6.2, 4.2)
     axes = figure.subplots()
     _draw_convergence(axes, rows, "rule", "n_steps", value, {-1.0: "1/n", -2.0: "1/n²"})
@@ -71,7 +70,7 @@ def draw_convergence(errors: pd.DataFrame) -> Figure:
     Raises:
       InputError: columns are absent or no error is a number.
     """
-    rows = _finite(errors, ["estimator", "n_draws", "error"], "table of errors")
+    rows = finite_rows(errors, ["estimator", "n_draws", "error"], "table of errors")
     figure = new_figure(6.2, 4.2)
     axes = figure.subplots()
     _draw_convergence(axes, rows, "estimator", "n_draws", "error", {-0.5: "1/√n"})
@@ -96,7 +95,7 @@ def completeness_scatter(completeness: pd.DataFrame) -> Figure:
       InputError: columns are absent or no gap is a number.
     """
     columns = ["output", "baseline_output", "sum_attribution", "gap"]
-    rows = _finite(completeness, columns, "table of completeness")
+    rows = finite_rows(completeness, columns, "table of completeness")
     change = (rows["output"] - rows["baseline_output"]).to_numpy(dtype=float)
     gap = np.abs(rows["gap"].to_numpy(dtype=float))
     missed = float(np.median(gap / np.where(change, np.abs(change), 1.0)))
@@ -118,20 +117,6 @@ def completeness_scatter(completeness: pd.DataFrame) -> Figure:
     )  # fmt: skip
     axes.set_aspect("equal", adjustable="datalim")
     return figure
-
-
-def _finite(table: pd.DataFrame, columns: list[str], what: str) -> pd.DataFrame:
-    """Return the rows that have a number in the last of the columns, after checks."""
-    try:
-        require(table, columns, what)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    rows = pd.DataFrame(table[np.isfinite(table[columns[-1]].to_numpy(dtype=float))])
-    if rows.empty:
-        raise InputError(
-            f"expected numbers in column {columns[-1]} of the {what}, found none; draw no figure"
-        )
-    return rows
 
 
 def _draw_convergence(

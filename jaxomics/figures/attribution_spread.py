@@ -23,10 +23,11 @@ from jaxomics.figures.style import (
     LABEL_SIZE,
     PALE,
     TICK_SIZE,
+    finite_rows,
     look,
     new_figure,
+    only_value,
     plain,
-    require,
     shorten,
     tidy_axes,
 )
@@ -57,9 +58,10 @@ def importance_heatmap(
       n_outputs: the most outputs.
 
     Raises:
-      InputError: columns are absent or no value is a number.
+      InputError: columns are absent, no value is a number, or there are several targets.
     """
-    rows = _finite(top, ["output", "view", "feature", value], "table of top features")
+    rows = finite_rows(top, ["output", "view", "feature", value], "table of top features")
+    only_value(rows, "target")
     table = rows.pivot_table(
         index=["view", "feature"], columns="output", values=value, sort=False, observed=True
     )
@@ -183,9 +185,11 @@ def group_comparison(groups: pd.DataFrame, *, value: str = "mean_abs", n: int = 
       n: the most features that are named.
 
     Raises:
-      InputError: columns are absent, there are not two groups, or they share no feature.
+      InputError: columns are absent, there are not two groups, they share no feature, or there are
+        several targets.
     """
-    rows = _finite(groups, ["group", "view", "feature", "stderr", value], "table of groups")
+    rows = finite_rows(groups, ["group", "view", "feature", "stderr", value], "table of groups")
+    only_value(rows, "target")
     names = list(rows["group"].unique())
     if len(names) != 2:
         raise InputError(f"expected two groups, found {', '.join(map(str, names))}; keep two")
@@ -245,7 +249,8 @@ def stability(members: pd.DataFrame, *, n: int = 20, agreed: float = 0.9) -> Fig
       InputError: columns are absent, no value is a number, or there are several targets.
     """
     columns = ["view", "feature", "sd", "cv", "same_sign", "members", "mean_abs"]
-    rows = _finite(members, columns, "table of stability")
+    rows = finite_rows(members, columns, "table of stability")
+    only_value(rows, "target")
     rows = rows.sort_values("mean_abs", ascending=False, kind="stable")
     agree = rows["same_sign"].to_numpy(dtype=float) >= agreed
     size = rows["mean_abs"].to_numpy(dtype=float)
@@ -277,23 +282,6 @@ def stability(members: pd.DataFrame, *, n: int = 20, agreed: float = 0.9) -> Fig
     figure.suptitle(f"{int(rows['members'].max())} ensemble members", fontsize=12, color=INK)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=LABEL_SIZE)
     return figure
-
-
-def _finite(table: pd.DataFrame, columns: list[str], what: str) -> pd.DataFrame:
-    """Return the rows that have a number in the last of the columns, after checks."""
-    try:
-        require(table, columns, what)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    if "target" in table and table["target"].nunique() > 1:
-        found = ", ".join(map(str, table["target"].unique()[:5]))
-        raise InputError(f"expected one target, found {found}; keep the rows of one")
-    rows = pd.DataFrame(table[np.isfinite(table[columns[-1]].to_numpy(dtype=float))])
-    if rows.empty:
-        raise InputError(
-            f"expected numbers in column {columns[-1]} of the {what}, found none; draw no figure"
-        )
-    return rows
 
 
 def _label(name: object) -> str:

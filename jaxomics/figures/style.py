@@ -5,12 +5,15 @@ anywhere, no display is needed, and two threads may draw at once.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from jaxomics.errors import InputError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288")
 """Distinguishable with every common colour blindness (Okabe and Ito 2008; last: Tol 2021)."""
@@ -106,16 +109,56 @@ def require(table: pd.DataFrame, columns: Iterable[str], what: str) -> None:
     """Check that a table has rows and the columns that a figure reads.
 
     Raises:
-      ValueError: columns are absent or the table is empty.
+      InputError: columns are absent or the table is empty.
     """
     absent = [column for column in columns if column not in table.columns]
     if absent:
-        raise ValueError(
+        raise InputError(
             f"expected the {what} to have the column(s) {', '.join(absent)}; "
             f"found {', '.join(map(str, table.columns))}; add or rename them"
         )
     if table.empty:
-        raise ValueError(f"expected at least one row in the {what}, found none; draw no figure")
+        raise InputError(f"expected at least one row in the {what}, found none; draw no figure")
+
+
+def finite_rows(table: pd.DataFrame, columns: Sequence[str], what: str) -> pd.DataFrame:
+    """Return the rows that have a number, and no infinite one, in the last of the columns.
+
+    Args:
+      table: what a figure is drawn from.
+      columns: those that the figure reads; the last holds what it draws.
+      what: the table in words, for messages.
+
+    Raises:
+      InputError: columns are absent, the table is empty, or no row is left.
+
+    >>> table = pd.DataFrame({"view": ["rna", "cn"], "r": [0.5, float("nan")]})
+    >>> finite_rows(table, ["view", "r"], "score table")["view"].tolist()
+    ['rna']
+    """
+    require(table, columns, what)
+    rows = pd.DataFrame(table[np.isfinite(table[columns[-1]].to_numpy(dtype=float))])
+    if rows.empty:
+        raise InputError(
+            f"expected numbers in column {columns[-1]} of the {what}, found none; draw no figure"
+        )
+    return rows
+
+
+def only_value(rows: pd.DataFrame, column: str) -> str:
+    """Return the value that a column has in all rows, as text; empty without the column.
+
+    Raises:
+      InputError: it has several values.
+
+    >>> only_value(pd.DataFrame({"target": ["latent", "latent"]}), "target")
+    'latent'
+    """
+    found = list(rows[column].unique()) if column in rows else [""]
+    if len(found) > 1:
+        names = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
+        raise InputError(f"expected one {column}, found {names}; keep the rows of one")
+    return str(found[0])
 
 
 def png(figure: Figure, dpi: int = 140) -> bytes:
