@@ -272,7 +272,9 @@ class _Work:
 
     def _question(self, asked: list[Target]) -> Question:
         """Return the question, and the way that costs less unless one was named."""
-        network = bottleneck(self.model, self.spec, asked, self.reader)
+        network = bottleneck(
+            self.model, self.spec, asked, self.reader, stop=self._stops_early(asked)
+        )
         sizes = np.array([len(target.names) for target in asked])
         stops = np.cumsum(sizes)
         latents = [target.columns for target in asked if target.view is None]
@@ -285,6 +287,18 @@ class _Work:
             way = "latent" if cheaper(network, one, first[1].x) else "outputs"
         blocks = tuple(zip((stops - sizes).tolist(), stops.tolist(), strict=True))
         return Question(network, chosen, blocks, way if all_latents else "outputs")
+
+    def _stops_early(self, asked: list[Target]) -> bool:
+        """Have the decoders' last hidden layers fewer units than there are outputs?"""
+        readout = self.model.tasks.readout
+        if self.model.tasks.hidden is None or readout is None:
+            return False
+        member = jax.tree.map(
+            lambda leaf: leaf[0], (self.networks.params, self.networks.collections)
+        )
+        kernels = jax.eval_shape(readout, *member)
+        written = {target.view: len(target.columns) for target in asked if target.view is not None}
+        return sum(len(kernels[view]) for view in written) < sum(written.values())
 
     def inputs(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return what is explained [n, features] per view; NaN where it counts for nothing."""

@@ -173,8 +173,8 @@ class Explanation:
 
         Columns target, view, feature, mean_abs (mean over members of each member's own), sd and
         cv over members, same_sign (weighted share of outputs on which all members agree whether
-        they rise or fall with the feature), members. Members are explained with their own share of the
-        draws, so part of the scatter is sampling error.
+        they rise or fall with the feature), members. Each member is explained with its own share
+        of the draws, so part of the scatter is sampling error.
 
         Raises:
           InputError: there is one member.

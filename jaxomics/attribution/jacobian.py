@@ -56,6 +56,9 @@ class Bottleneck(NamedTuple):
       direct: (params, x) -> [outputs], what is added without passing through z; each output may
         depend on one feature of a view at most, the one that `partners` names.
       partners: per view the column [outputs] of that feature; -1 = none.
+      hidden: (params, z, side) -> [hidden], what the decoder's last linear layer reads; None =
+        do not stop there.
+      readout: (params, values [hidden, k]) -> [outputs, k], that layer without its constant.
     """
 
     encode: Callable[[Params, Inputs], Array]
@@ -64,6 +67,8 @@ class Bottleneck(NamedTuple):
     side: tuple[str, ...] = ()
     direct: Callable[[Params, Inputs], Array] | None = None
     partners: Mapping[str, np.ndarray] = {}
+    hidden: Callable[[Params, Array, Inputs], Array] | None = None
+    readout: Callable[[Params, Array], Array] | None = None
 
     def whole(self, params: Params, x: Inputs) -> Array:
         """Return the outputs [outputs] of one sample."""
@@ -129,10 +134,21 @@ def by_latent(
     def block(part: Points) -> Inputs:
         return _one_block(bottleneck, params, part, latents, active)
 
+    found = _summed(block, blocks)
+    if bottleneck.readout is not None and bottleneck.outputs:
+        z = jax.eval_shape(bottleneck.encode, params, jax.tree.map(lambda a: a[0], points.at))
+        found = _read_out(bottleneck, params, found, z.shape[0] if latents else 0, active)
+    for name, rows in _direct(bottleneck, params, points).items():
+        found[name] = found[name].at[-bottleneck.outputs :].add(rows)
+    return found
+
+
+def _summed(block: Callable[[Points], Inputs], blocks: Points) -> Inputs:
+    """Return the sum over blocks of points, one block after the other."""
+    first = jax.tree.map(lambda leaf: leaf[0], blocks)
     if len(blocks.weight) == 1:
-        return block(jax.tree.map(lambda leaf: leaf[0], blocks))
-    shapes = jax.eval_shape(block, jax.tree.map(lambda leaf: leaf[0], blocks))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return block(first)
+    zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(block, first))
 
     def add(total: Inputs, part: Points) -> tuple[Inputs, None]:
         return jax.tree.map(jnp.add, total, block(part)), None
@@ -147,33 +163,48 @@ def _one_block(
     latents: bool,
     active: Mapping[str, Array] | None,
 ) -> Inputs:
-    """Return phi of some points."""
-    at = points.at
+    """Return phi of some points; of hidden units in place of outputs if there is a readout."""
+    at, decode = points.at, bottleneck.hidden or bottleneck.decode
     z = jax.vmap(bottleneck.encode, (None, 0))(params, at)
-    beside = bottleneck.beside(at)
-    written = _forward(lambda z, side: bottleneck.decode(params, z, side), z, beside)
+    written = _forward(lambda z, side: decode(params, z, side), z, bottleneck.beside(at))
+    beside = _beside_latent(bottleneck, params, points, z) if bottleneck.outputs else {}
 
     def through(name: str) -> Array:
         read = jax.vmap(_encoder_slope(bottleneck, params, name))(at)
         read = read * (points.step[name] * points.weight[:, None])[:, None]
         rows = [jnp.sum(read, axis=0)] if latents else []
         if bottleneck.outputs:
-            rows.append(jnp.einsum("pzo,pzf->of", written, read))
+            product = jnp.einsum("pzo,pzf->of", written, read)
+            rows.append(product + beside[name] if name in beside else product)
         return jnp.concatenate(rows)
 
-    found: Inputs = {}
-    count = bottleneck.outputs + (z.shape[1] if latents else 0)
-    for name in at:
-        if active is None:
-            found[name] = through(name)
-        else:
-            nothing = jnp.zeros((count, at[name].shape[1]), z.dtype)
-            found[name] = jax.lax.cond(
-                active[name], lambda name=name: through(name), lambda nothing=nothing: nothing
-            )
-    added = _beside_latent(bottleneck, params, points, z)
-    skipped = count - bottleneck.outputs
-    return found | {name: found[name].at[skipped:].add(rows) for name, rows in added.items()}
+    return {name: _where(active, name, lambda name=name: through(name)) for name in at}
+
+
+def _where(active: Mapping[str, Array] | None, name: str, rows: Callable[[], Array]) -> Array:
+    """Return rows, or zeros without computing them where a view is not active."""
+    if active is None:
+        return rows()
+    shape = jax.eval_shape(rows)
+    return jax.lax.cond(active[name], rows, lambda: jnp.zeros(shape.shape, shape.dtype))
+
+
+def _read_out(
+    bottleneck: Bottleneck,
+    params: Params,
+    found: Inputs,
+    latent: int,
+    active: Mapping[str, Array] | None,
+) -> Inputs:
+    """Return phi of outputs from that of hidden units; rows of z before them stay."""
+    readout = bottleneck.readout
+    assert readout is not None
+
+    def read(name: str) -> Array:
+        rows = found[name]
+        return jnp.concatenate([rows[:latent], readout(params, rows[latent:])])
+
+    return {name: _where(active, name, lambda name=name: read(name)) for name in found}
 
 
 def _encoder_slope(bottleneck: Bottleneck, params: Params, name: str) -> Callable[[Inputs], Array]:
@@ -199,30 +230,34 @@ def _forward(decode: Callable[[Array, Inputs], Array], z: Array, beside: Inputs)
 
 
 def _beside_latent(bottleneck: Bottleneck, params: Params, points: Points, z: Array) -> Inputs:
-    """Return what reaches the outputs without z, [outputs, features] for some of the views."""
+    """Return what reaches the decoder without z, [outputs or hidden, features] for some views."""
+    decode = bottleneck.hidden or bottleneck.decode
     found: Inputs = {}
-    for name in bottleneck.side if bottleneck.outputs else ():
-        weighted = points.step[name] * points.weight[:, None]
+    for name in bottleneck.side:
 
         def slope(z: Array, side: Inputs, name: str = name) -> Array:
-            decode = lambda leaf: bottleneck.decode(params, z, side | {name: leaf})  # noqa: E731
-            return jax.jacfwd(decode)(side[name])
+            return jax.jacfwd(lambda leaf: decode(params, z, side | {name: leaf}))(side[name])
 
         slopes = jax.vmap(slope)(z, bottleneck.beside(points.at))
-        found[name] = jnp.einsum("poc,pc->oc", slopes, weighted)
+        found[name] = jnp.einsum("poc,pc->oc", slopes, points.step[name] * points.weight[:, None])
+    return found
+
+
+def _direct(bottleneck: Bottleneck, params: Params, points: Points) -> Inputs:
+    """Return what single features add to outputs without z, [outputs, features] for some views."""
     direct = bottleneck.direct
-    if direct is None or not bottleneck.outputs:
-        return found
+    if direct is None:
+        return {}
+    found: Inputs = {}
     for name, columns in bottleneck.partners.items():
         linked = np.flatnonzero(columns >= 0)
 
         def along(at: Inputs, step: Array, name: str = name) -> Array:
-            f = lambda leaf: direct(params, at | {name: leaf})  # noqa: E731
-            return jax.jvp(f, (at[name],), (step,))[1]
+            return jax.jvp(lambda leaf: direct(params, at | {name: leaf}), (at[name],), (step,))[1]
 
         change = points.weight @ jax.vmap(along)(points.at, points.step[name])
-        rows = found.get(name, jnp.zeros((bottleneck.outputs, points.at[name].shape[1]), z.dtype))
-        found[name] = rows.at[linked, columns[linked]].add(change[linked])
+        zeros = jnp.zeros((bottleneck.outputs, points.at[name].shape[1]), change.dtype)
+        found[name] = zeros.at[linked, columns[linked]].add(change[linked])
     return found
 
 

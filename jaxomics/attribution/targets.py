@@ -95,7 +95,12 @@ def resolve(text: str, features: Mapping[str, Sequence[str]], latent: int) -> Ta
 
 
 def bottleneck(
-    model: Model, spec: DataSpec, targets: Sequence[Target], reader: Model | None = None
+    model: Model,
+    spec: DataSpec,
+    targets: Sequence[Target],
+    reader: Model | None = None,
+    *,
+    stop: bool = False,
 ) -> Bottleneck:
     """Return what the decoder writes for some targets, those of kind `view`, in their order.
 
@@ -106,6 +111,8 @@ def bottleneck(
       spec: its data.
       targets: what to explain.
       reader: a model with the same encoders that reads their columns alone; by default `model`.
+      stop: explain the decoders' last hidden layers, and read out afterwards; the model must
+        have them.
 
     Raises:
       InputError: the model has no latent that decodes.
@@ -116,7 +123,7 @@ def bottleneck(
             "this model has no latent space that decodes; `jaxomics models` lists verbs"
         )
     written = [(t.view, t.columns) for t in targets if t.view is not None]
-    direct = model.tasks.direct
+    direct, hidden, readout = model.tasks.direct, model.tasks.hidden, model.tasks.readout
 
     def pick(views: Views) -> Array:
         parts = [views[view][0, columns] for view, columns in written]
@@ -136,6 +143,24 @@ def bottleneck(
         zeros = {view.name: jnp.zeros((1, view.features)) for view in spec.views}
         return pick(zeros | views)
 
+    def layers(network: Network) -> list[tuple[str, Array]]:
+        assert readout is not None
+        kernels = readout(network.params, network.collections)
+        return [(view, kernels[view][:, columns]) for view, columns in written]
+
+    def before_last(network: Network, z: Array, side: Inputs) -> Array:
+        assert hidden is not None
+        y = side[CONDITIONALS][None]
+        views = hidden(network.params, network.collections, z[None], y)
+        return jnp.concatenate([views[view][0] for view, _ in written])
+
+    def read_out(network: Network, values: Array) -> Array:
+        parts, first = [], 0
+        for _, kernel in layers(network):
+            parts.append(kernel.T @ values[first : first + len(kernel)])
+            first += len(kernel)
+        return jnp.concatenate(parts)
+
     linked = partners(spec, targets) if direct is not None else {}
     return Bottleneck(
         encoded,
@@ -144,6 +169,7 @@ def bottleneck(
         (CONDITIONALS,),
         added if linked else None,
         linked,
+        *((before_last, read_out) if stop else ()),
     )
 
 

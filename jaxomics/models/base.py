@@ -72,11 +72,17 @@ class Tasks(NamedTuple):
       decode: (params, collections, z, conditionals) -> [b, features] per view, standardised.
       direct: (params, collections, batch) -> what is added to the decoded views without passing
         through z, [b, features] for some of the views.
+      hidden: (params, collections, z, conditionals) -> what the last linear layer of each view's
+        decoder reads, [b, hidden].
+      readout: (params, collections) -> the weights [hidden, features] of these layers; decoded
+        views are hidden @ readout and a constant.
     """
 
     encode: Callable[[Params, Collections, Batch], tuple[Array, Array]] | None = None
     decode: Callable[[Params, Collections, Array, Array], Views] | None = None
     direct: Callable[[Params, Collections, Batch], Views] | None = None
+    hidden: Callable[[Params, Collections, Array, Array], Views] | None = None
+    readout: Callable[[Params, Collections], Views] | None = None
 
 
 class Model(NamedTuple):

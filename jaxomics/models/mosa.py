@@ -246,6 +246,16 @@ class Mosa(nn.Module):
             output = {name: value + self.writers[name](h) for name, value in output.items()}
         return output
 
+    def hidden(self, z: Array, conditionals: Array) -> Views:
+        """Return what the last layer of each decoder reads, [b, hidden]."""
+        h, rate = jnp.concatenate([z, conditionals], axis=1), jnp.zeros(())
+        output = {
+            name: self.decoders[name](h, self.slope, rate, hidden=True) for name in self.spec.names
+        }
+        if self.config.skip:
+            output = {name: jnp.concatenate([x, h], axis=1) for name, x in output.items()}
+        return output
+
     def direct(self, shown: Views) -> Views:
         """Return what linked features add to each other's views, [b, features].
 
@@ -334,9 +344,21 @@ def build(config: Config, spec: DataSpec) -> Model:
             {"params": params[PLAYER]}, show(spec, batch, config.clip).x, method=Mosa.direct
         )
 
+    def hidden(params: Params, collections: Collections, z: Array, conditionals: Array) -> Views:
+        return apply({"params": params[PLAYER]}, z, conditionals, method=Mosa.hidden)
+
+    def readout(params: Params, collections: Collections) -> Views:
+        own, parts = params[PLAYER], ("decoders", "writers") if config.skip else ("decoders",)
+        return {v: jnp.concatenate([_kernel(own[f"{p}_{v}"]) for p in parts]) for v in spec.names}
+
     player = Player(PLAYER, loss, _optimizer(config))
-    tasks = Tasks(encode, decode, direct if linked else None)
+    tasks = Tasks(encode, decode, direct if linked else None, hidden, readout)
     return Model(init, (player,), "sequential", tasks, monitor="reconstruction")
+
+
+def _kernel(layer: Params) -> Array:
+    """Return the weights of a linear layer, or of the output layer of a stack."""
+    return layer["out"]["kernel"] if "out" in layer else layer["kernel"]
 
 
 def objective(

@@ -56,7 +56,13 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, slope: Array | None, rate: Array, words: Sequence[Array] | None = None
+        self,
+        x: Array,
+        slope: Array | None,
+        rate: Array,
+        words: Sequence[Array] | None = None,
+        *,
+        hidden: bool = False,
     ) -> Array:
         """Map [b, inputs] to [b, features].
 
@@ -65,12 +71,15 @@ class Mlp(nn.Module):
           slope: the shared PReLU slope, a scalar; read for `prelu_shared` only.
           rate: dropout rate in [0, 1), traced.
           words: random words [b, width] of each hidden layer (`draw_words`); None = no dropout.
+          hidden: return the last hidden layer, [b, width], instead.
         """
         for i, width in enumerate(self.hidden):
             x = Dense(width, name=f"hidden_{i}")(x)
             if words is not None:
                 x = dropout(words[i], x, rate)
             x = self._activate(x, slope, f"slope_{i}")
+        if hidden:
+            return x
         x = Dense(self.features, self.start_output, name="out")(x)
         return self._activate(x, slope, "slope_out") if self.activate_output else x
 
