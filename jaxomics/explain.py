@@ -169,7 +169,7 @@ class _Work:
         if told:  # what share of a view is there depends on all its features
             self.encoded = dict.fromkeys(self.encoded)
         elif any(columns is not None for columns in self.encoded.values()):
-            self.reader = estimator.entry.build(config, _read_alone(self.spec))
+            self.reader = estimator.entry.build(config, read_alone(self.spec))
         self.features = {
             name: tuple(np.asarray(fitted.features)[self._columns(name)])
             for name, fitted in estimator.preprocess_.views.items()
@@ -322,7 +322,7 @@ class _Work:
         return int(np.clip(room / (3 * features * self.plan.points), 1, question.outputs))
 
 
-def _read_alone(spec: DataSpec) -> DataSpec:
+def read_alone(spec: DataSpec) -> DataSpec:
     """Return a specification of the encoders' columns alone, for a model that only encodes."""
     views = tuple(
         replace(view, features=view.inputs, encoded=None, levels=()) for view in spec.views
