@@ -26,7 +26,7 @@ CONNECT_SECONDS = 20
 """How long to wait for a database."""
 _PROCESS = "process:"
 _LEFT = -1
-_TROUBLE = (StorageInternalError, SQLAlchemyError, OSError, ModuleNotFoundError)
+_TROUBLE = (StorageInternalError, SQLAlchemyError, OSError, ImportError)
 
 
 def open_storage(where: str | Path | None) -> BaseStorage:

@@ -199,6 +199,7 @@ def test_a_study_about_something_else_is_not_joined(tmp_path: Path):
         ("table.json", "expected the journal of a study"),
         ("sqlite:////nowhere/at/all/study.db", "cannot be reached"),
         ("nosuch://host/study", "cannot be reached"),
+        ("postgresql://nobody@127.0.0.1:1/study", "cannot be reached"),
     ],
 )
 def test_a_storage_that_cannot_be_reached_is_named(tmp_path: Path, where: str, message: str):
