@@ -116,6 +116,8 @@ def score_bars(scores: pd.DataFrame, metric: str) -> Figure:
         _draw_bars(panels[0], mean, spread)
         label = metric_label(metric).replace(" (", "\n(")
         tidy_axes(panels[0], title=plain(MODES.get(mode, mode)), y=label)
+        if chosen["value"].isna().all():
+            panels[0].set_ylim(0, 1)
         if len(views) == 1:
             continue
         shared = list(mean.columns[mean.notna().all(axis=0)])

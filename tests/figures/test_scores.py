@@ -77,6 +77,13 @@ def test_no_common_view_has_no_mean():
     png(figure, dpi=30)
 
 
+def test_a_mode_without_any_score_keeps_its_panel_and_a_plain_axis():
+    rows = pd.concat([scores(TWO), scores(TWO, mode="cell_out").assign(value=np.nan)])
+    figure = score_bars(rows, "pearson")
+    assert figure.axes[0].get_ylim()[0] < 0
+    assert [axes.get_ylim() for axes in figure.axes[2:]] == [(0, 1), (0, 1)]
+
+
 def test_modes_stand_below_each_other():
     table = pd.concat([scores(TWO, "reconstruct"), scores(TWO, "view_out")])
     assert len(score_bars(table, "pearson").axes) == 4
