@@ -157,18 +157,20 @@ def _column(labels: pd.DataFrame, name: str) -> pd.Series:
 
 def _strata(labels: pd.DataFrame, name: str, folds: int, notes: list[str]) -> np.ndarray:
     """Return the stratum of each sample; those with fewer members than folds are one."""
-    values = _column(labels, name).fillna(UNNAMED)
-    counts = values.value_counts()
-    if counts.max() < folds:
+    column = _column(labels, name)
+    most = max(column.value_counts(), default=0)
+    if most < folds:
         raise InputError(
             f"expected at most as many folds as the most frequent value of {name!r} has samples, "
-            f"{counts.max()}, found {folds}; ask for fewer folds, or stratify by another column"
+            f"{most}, found {folds}; ask for fewer folds, or stratify by another column"
         )
-    rare = values.map(counts).to_numpy(np.int64) < folds
+    values = column.fillna(UNNAMED)
+    rare = values.map(values.value_counts()).to_numpy(np.int64) < folds
     if rare.any():
         notes.append(
-            f"--stratify {name}: {values[rare].nunique()} values with fewer than {folds} samples "
-            f"count as one ({rare.sum()} samples)"
+            f"--stratify {name}: values with fewer than {folds} samples count as one "
+            f"({values[rare].nunique()} of {values.nunique()} values, {rare.sum()} of "
+            f"{len(values)} samples)"
         )
     return np.where(rare, RARE, values.to_numpy(object)).astype(str)
 

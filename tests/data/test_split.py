@@ -68,7 +68,8 @@ def test_rare_strata_are_pooled_and_told():
         for fold in folds:
             assert sum(tissue[int(s[1:])] == name for s in fold.test) == members
     assert folds.notes == (
-        "--stratify tissue: 4 values with fewer than 3 samples count as one (4 samples)",
+        "--stratify tissue: values with fewer than 3 samples count as one "
+        "(4 of 6 values, 4 of 19 samples)",
     )
 
 
@@ -95,13 +96,16 @@ def test_groups_are_never_divided(stratify: str | None):
         ({"folds": 2, "stratify": "tissu"}, "did you mean 'tissue'"),
         ({"folds": 2, "group": "doner"}, "did you mean 'donor'"),
         ({"folds": 7, "stratify": "tissue"}, "has samples, 6, found 7"),
+        ({"folds": 2, "stratify": "ratio"}, "has samples, 1, found 2"),
+        ({"folds": 2, "stratify": "unknown"}, "has samples, 0, found 2"),
         ({"folds": 4, "group": "donor"}, "has groups, 3, found 4"),
         ({"folds": 2, "group": "one"}, "has groups, 1, found 2"),
     ],
 )
 def test_what_cannot_be_divided_is_named(asked: dict, message: str):
     cohort = cohort_of(
-        tissue=["lung", "skin"] * 6, donor=["x", "y", "z"] * 4, one=["same"] * 12
+        tissue=["lung", "skin"] * 6, donor=["x", "y", "z"] * 4, one=["same"] * 12,
+        ratio=[0.1, 0.2, 0.3, *[None] * 9], unknown=[None] * 12,
     )  # fmt: skip
     with pytest.raises(InputError, match=message):
         make_folds(cohort, **asked)
