@@ -83,10 +83,14 @@ METHODS = {
 }
 
 
+def explain(method: str, f: Any, *arguments: Any) -> Any:
+    return jax.jit(partial(METHODS[method], f))(*arguments)
+
+
 @pytest.mark.parametrize("method", list(METHODS))
 def test_linear_functions_have_a_closed_form(method: str, key: jax.Array):
     w, x, baseline, background = trees(0), trees(1), trees(2), trees(3, 4)
-    found = METHODS[method](linear, w, x, baseline, background, key)
+    found = explain(method, linear, w, x, baseline, background, key)
     start = {
         "input_x_gradient": zeros(),
         "integrated": baseline,
@@ -115,9 +119,9 @@ def test_two_networks_of_the_same_function_get_the_same_values(method: str, key:
         return (2.0 * jax.nn.sigmoid(2.0 * hidden) - 1.0) @ w["out"]
 
     places = (trees(1), trees(2), trees(3, 4), key)
-    plain = METHODS[method](network, w, *places)
-    assert_close(METHODS[method](network, split, *places).values, plain.values)
-    assert_close(METHODS[method](by_logistic, w, *places).values, plain.values)
+    plain = explain(method, network, w, *places)
+    assert_close(explain(method, network, split, *places).values, plain.values)
+    assert_close(explain(method, by_logistic, w, *places).values, plain.values)
 
 
 @pytest.mark.parametrize("method", list(METHODS))
@@ -128,7 +132,7 @@ def test_symmetric_features_get_equal_values_and_unused_ones_none(method: str, k
     x, baseline, background = trees(1), trees(2), trees(3, 4)
     for tree in (x, baseline, background):
         tree["rna"][..., 1] = tree["rna"][..., 0]
-    found = METHODS[method](network, w, x, baseline, background, key).values
+    found = explain(method, network, w, x, baseline, background, key).values
     tolerance = {"rtol": 1e-4, "atol": 1e-6}
     np.testing.assert_allclose(found["rna"][0], found["rna"][1], **tolerance)
     np.testing.assert_array_equal(found["conditionals"][2], 0.0)
@@ -198,12 +202,12 @@ def test_adaptive_nodes_for_kinks_and_for_many_samples():
         return jax.nn.relu(x[0] - 0.3) + jnp.abs(x[1] - 0.21)
 
     xs = jnp.array([[1.0, 1.0], [0.2, 0.1], [0.5, 2.0]])
-    explain = partial(adaptive_integrated_gradients, kinked, None, baseline=jnp.zeros(2))
-    found = jax.jit(jax.vmap(lambda x: explain(x)))(xs)
+    adapt = partial(adaptive_integrated_gradients, kinked, None, baseline=jnp.zeros(2))
+    found = jax.jit(jax.vmap(lambda x: adapt(x)))(xs)
     assert found.converged.all()
     expected = jnp.stack([jax.nn.relu(xs[:, 0] - 0.3), jnp.abs(xs[:, 1] - 0.21) - 0.21], axis=1)
     np.testing.assert_allclose(found.attribution.values, expected, atol=3e-3)
-    np.testing.assert_array_equal(found.n_steps, jax.lax.map(explain, xs).n_steps)
+    np.testing.assert_array_equal(found.n_steps, jax.lax.map(adapt, xs).n_steps)
 
 
 def test_expected_gradients_of_a_quadratic_are_exact_with_balanced_antithetic_draws(
@@ -273,7 +277,7 @@ def test_values_do_not_depend_on_the_chunk(key: jax.Array, chunk: int):
         partial(expected_gradients, network, w, x, background, key=key, n_draws=24),
         partial(smooth_grad, network, w, x, key=key, noise=0.1, n_draws=24),
     ):
-        whole, part = method(), method(chunk=chunk)
+        whole, part = jax.jit(method)(), jax.jit(partial(method, chunk=chunk))()
         assert_close(part.values, whole.values)
         np.testing.assert_allclose(part.gap, whole.gap, atol=1e-5)
 
@@ -281,11 +285,11 @@ def test_values_do_not_depend_on_the_chunk(key: jax.Array, chunk: int):
 def test_jit_and_vmap_over_samples_and_parameters(key: jax.Array):
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), weights(0), weights(1))
     xs, background = trees(1, 2), trees(3, 4)
-    explain = partial(expected_gradients, network, background=background, key=key, n_draws=8)
-    found = jax.jit(jax.vmap(lambda w, x: explain(w, x)))(stacked, xs)
+    expect = partial(expected_gradients, network, background=background, key=key, n_draws=8)
+    found = jax.jit(jax.vmap(lambda w, x: expect(w, x)))(stacked, xs)
     for i in range(2):
         w, x = at(stacked, i), at(xs, i)
-        assert_close(at(found.values, i), explain(w, x).values)
+        assert_close(at(found.values, i), expect(w, x).values)
 
 
 def test_draws_that_are_given_are_the_ones_used(key: jax.Array):
