@@ -283,7 +283,9 @@ def explain_one(
         product=jax.tree.map(lambda leaf, value: leaf * value[None, None], own, x),
         by_member=jax.tree.map(lambda leaf: _by_block(asked, jnp.abs(leaf)), own),
         block_variance=jax.tree.map(
-            lambda leaf, center: _variance(_by_block(asked, leaf * jnp.sign(center)), plan),
+            lambda leaf, center: _variance(
+                _by_block(asked, leaf * jnp.sign(center)[None, None]), plan
+            ),
             phi,
             mean,
         ),
