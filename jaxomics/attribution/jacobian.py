@@ -148,6 +148,7 @@ def _summed(block: Callable[[Points], Inputs], blocks: Points) -> Inputs:
     first = jax.tree.map(lambda leaf: leaf[0], blocks)
     if len(blocks.weight) == 1:
         return block(first)
+    block = jax.jit(block)  # traced once for the shape and for the loop
     zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(block, first))
 
     def add(total: Inputs, part: Points) -> tuple[Inputs, None]:
@@ -185,8 +186,9 @@ def _where(active: Mapping[str, Array] | None, name: str, rows: Callable[[], Arr
     """Return rows, or zeros without computing them where a view is not active."""
     if active is None:
         return rows()
-    shape = jax.eval_shape(rows)
-    return jax.lax.cond(active[name], rows, lambda: jnp.zeros(shape.shape, shape.dtype))
+    once = jax.jit(rows)  # traced once for the shape and for the branch
+    shape = jax.eval_shape(once)
+    return jax.lax.cond(active[name], once, lambda: jnp.zeros(shape.shape, shape.dtype))
 
 
 def _read_out(

@@ -344,6 +344,7 @@ def make_strip(
                 jax.random.fold_in(key, row), active, chunk,
             )  # fmt: skip
 
+        one = jax.jit(one)  # traced once for the shape and for the loop
         shapes = jax.eval_shape(one, rows[0])
         nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
