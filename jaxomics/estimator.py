@@ -1,11 +1,9 @@
 """`Estimator`: tables in, tables out. The one class that a user of the library meets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -21,12 +19,19 @@ from jaxomics.engine.state import FitResult, Split
 from jaxomics.errors import InputError, unknown
 from jaxomics.explain import How, explain
 from jaxomics.explanation import Explanation
-from jaxomics.inference import Member, complete, encode, pick, residual_variance, spread
+from jaxomics.inference import (
+    complete,
+    encode,
+    pick,
+    residual_variance,
+    split_members,
+    spread,
+)
 from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
-from jaxomics.models.withholding import view_groups
+from jaxomics.models.withholding import assays
 from jaxomics.presets import Settings, preset
-from jaxomics.residuals import Factors, correct, fit_factors
+from jaxomics.residuals import correct, fit_views
 from jaxomics.specification import specify, standard_of
 from jaxomics.training import Job, train_jobs
 
@@ -181,7 +186,9 @@ class Estimator:
     def finish(self, cohort: MultiOmics, data: Data, result: FitResult) -> None:
         """Take over a training, and fit what comes after it: residual factors and noise."""
         self.result_ = result
-        self.members_ = _members(result, self.settings.train.ensemble)
+        self.members_ = split_members(
+            result.params, result.collections, self.settings.train.ensemble
+        )
         split, settings = self.split_, self.settings
         owner = left_out_by(split, settings.train, self.seed)
         trained = pick(data, split.train)
@@ -189,13 +196,18 @@ class Estimator:
         def unseen(data: Data) -> dict[str, np.ndarray]:
             return complete_unseen(self.model_, self.members_, data, self.standard_, owner)
 
-        self.factors_ = self._residual_factors(trained, unseen) if settings.residual_factors else {}
+        self.factors_ = (
+            fit_views(unseen(trained), *self._targets(trained), self.seed)
+            if settings.residual_factors
+            else {}
+        )
         crossed = bool(np.any(owner >= 0))
         on_training_rows = crossed or not len(split.valid)
+        linked = getattr(settings.config, "linked", ())
         self.noise_ = residual_variance(
             (lambda data: self._corrected(unseen(data), data)) if crossed else self._complete,
             trained if on_training_rows else pick(data, split.valid),
-            self.standard_, self._assays(), self.seed,
+            self.standard_, assays(linked, self.spec_.names), self.seed,
         )  # fmt: skip
         self.cohort_ = cohort
 
@@ -228,29 +240,6 @@ class Estimator:
         held = round(self.settings.train.valid_fraction * len(rows))
         train, valid_rows = np.sort(rows[held:]), np.sort(rows[:held])
         return Split(train, len(train), valid_rows, len(valid_rows))
-
-    def _residual_factors(
-        self, data: Data, completer: Callable[[Data], dict[str, np.ndarray]]
-    ) -> dict[str, Factors]:
-        """Fit the factor models of what the completer leaves of the data."""
-        output = completer(data)
-        target, observed = self._targets(data)
-        return {
-            view: fit_factors(
-                np.where(observed[view], target[view] - output[view], np.nan), self.seed
-            )
-            for view in output
-        }
-
-    def _assays(self) -> list[list[str]]:
-        """Return the views, those of one assay together."""
-        linked = getattr(self.settings.config, "linked", ())
-        groups: dict[int, list[str]] = {}
-        for name, group in zip(
-            self.spec_.names, view_groups(linked, self.spec_.names), strict=True
-        ):
-            groups.setdefault(group, []).append(name)
-        return list(groups.values())
 
     def _complete(self, data: Data) -> dict[str, np.ndarray]:
         """Return every cell in standard units, residual factors included."""
@@ -418,11 +407,3 @@ def _range(table: pd.DataFrame) -> tuple[float, float]:
     """Return the least and the largest value of a table."""
     values = table.to_numpy(np.float32)
     return float(np.nanmin(values)), float(np.nanmax(values))
-
-
-def _members(result: FitResult, count: int) -> list[Member]:
-    """Return the trained parameters as one entry per member."""
-    if count == 1:
-        return [Member(*jax.tree.map(jnp.asarray, (result.params, result.collections)))]
-    pairs = jax.tree.map(jnp.asarray, (result.params, result.collections))
-    return [Member(*jax.tree.map(lambda leaf, i=i: leaf[i], pairs)) for i in range(count)]

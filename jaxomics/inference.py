@@ -28,6 +28,14 @@ class Member(NamedTuple):
     collections: Collections
 
 
+def split_members(params: Params, collections: Collections, count: int) -> list[Member]:
+    """Return trained parameters, with a leading axis if there are several, as members."""
+    pairs = jax.tree.map(jnp.asarray, (params, collections))
+    if count == 1:
+        return [Member(*pairs)]
+    return [Member(*jax.tree.map(lambda leaf, i=i: leaf[i], pairs)) for i in range(count)]
+
+
 def encode(
     model: Model, member: Member, data: Data, standard: Standard
 ) -> tuple[np.ndarray, np.ndarray]:

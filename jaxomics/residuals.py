@@ -46,6 +46,19 @@ class Factors(NamedTuple):
     noise: np.ndarray
 
 
+def fit_views(
+    output: dict[str, np.ndarray],
+    target: dict[str, np.ndarray],
+    observed: dict[str, np.ndarray],
+    seed: int,
+) -> dict[str, Factors]:
+    """Return the factor model of what reconstructions leave of each view; shapes as `correct`."""
+    return {
+        view: fit_factors(np.where(observed[view], target[view] - values, np.nan), seed)
+        for view, values in output.items()
+    }
+
+
 def fit_factors(residual: np.ndarray, seed: int) -> Factors:
     """Fit the factor model of one view, its rank chosen on hidden cells.
 

@@ -99,7 +99,10 @@ def explain(
     refuse_folder(out, overwrite)
     if (group is None) != (compare is None):
         raise InputError("expected --group COLUMN and --compare VALUE VALUE together, found one")
+    if top < 1:
+        raise InputError(f"expected --top of 1 or more, found {top}")
     estimator, cohort, about = load(run, data, quiet)
+    named = _named(estimator, feature)
     how = How(method, draws, plain, missing, memory=memory, double=double)
     about |= {"targets": list(target), "explain": vars(how), "explain_seed": seed}
     chosen = _samples(cohort, group, compare, most_samples, seed)
@@ -111,7 +114,7 @@ def explain(
 
     found = [explained(samples) for samples in chosen.values()]
     whole = found[0] if len(found) == 1 else found[0].joined(found[1])
-    tables = _tables(whole, feature, top)
+    tables = _tables(whole, named, top)
     if len(found) > 1:
         first, second = chosen
         tables["groups"] = compared(found[0], found[1], (first, second))
@@ -159,7 +162,30 @@ def _samples(
     }
 
 
-def _tables(found: "Explanation", features: tuple[str, ...], top: int) -> dict[str, pd.DataFrame]:
+def _named(estimator: "Estimator", features: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return view and name of features, before hours are spent on explaining them.
+
+    Raises:
+      InputError: no view and name, or unknown ones.
+    """
+    known = {name: list(view.features) for name, view in estimator.preprocess_.views.items()}
+    known[CONDITIONALS] = list(estimator.conditionals_.names)
+    found = []
+    for text in features:
+        view, slash, name = text.partition("/")
+        if not slash:
+            raise InputError(f"expected a --feature VIEW/NAME, found {text!r}")
+        if view not in known:
+            raise unknown("view of this model", view, known)
+        if name not in known[view]:
+            raise unknown(f"feature of view {view!r}", name, known[view])
+        found.append((view, name))
+    return found
+
+
+def _tables(
+    found: "Explanation", features: list[tuple[str, str]], top: int
+) -> dict[str, pd.DataFrame]:
     """Return the tables of an explanation by name."""
     views = len(found.features)
     kept = max(1, min(top, MOST_TOP_ROWS // max(found.outputs * views, 1)))
@@ -172,8 +198,7 @@ def _tables(found: "Explanation", features: tuple[str, ...], top: int) -> dict[s
     if found.members > 1:
         tables["stability"] = found.stability()
     if features:
-        parts = [text.partition("/") for text in features]
-        rows = [found.effects(view, name) for view, _, name in parts]
+        rows = [found.effects(view, name) for view, name in features]
         tables["effects"] = pd.concat(rows, ignore_index=True)
     return tables
 

@@ -28,7 +28,6 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import linen as nn
 from flax import struct
 
@@ -38,6 +37,7 @@ from jaxomics.losses.contrastive import columns_margin, label_margin
 from jaxomics.losses.divergence import gaussian_kl, published_kl
 from jaxomics.losses.reconstruction import macro_mse, masked_mse
 from jaxomics.models.base import Aux, Model, Player, Tasks, Variables
+from jaxomics.models.optimizers import Decay, adam
 from jaxomics.models.withholding import Shown, Withholding, clipped, show
 from jaxomics.nn.latent import GaussianHead, draw
 from jaxomics.nn.mlp import PRELU_START, Activation, Dense, Mlp, stack_words, width
@@ -100,7 +100,7 @@ class Config:
     contrastive: Literal["label", "columns", "none"] = "label"
     contrastive_columns: int = 32
     macro_missing: Literal["ignored", "neutral"] = "ignored"
-    decay: Literal["coupled", "decoupled"] = "coupled"
+    decay: Decay = "coupled"
 
 
 class Hyper(struct.PyTreeNode):
@@ -351,7 +351,7 @@ def build(config: Config, spec: DataSpec) -> Model:
         own, parts = params[PLAYER], ("decoders", "writers") if config.skip else ("decoders",)
         return {v: jnp.concatenate([_kernel(own[f"{p}_{v}"]) for p in parts]) for v in spec.names}
 
-    player = Player(PLAYER, loss, _optimizer(config))
+    player = Player(PLAYER, loss, adam(config.decay))
     tasks = Tasks(encode, decode, direct if linked else None, hidden, readout)
     return Model(init, (player,), "sequential", tasks, monitor="reconstruction")
 
@@ -403,25 +403,3 @@ def _view_error(config: Config, view: ViewSpec, batch: Batch, predicted: Array) 
         return masked_mse(predicted, target, observed)
     neutral = config.macro_missing == "neutral"
     return macro_mse(predicted, target, observed, view.levels, missing_as_zero=neutral)
-
-
-def _optimizer(config: Config) -> Callable[[Hyper], optax.GradientTransformation]:
-    """Return the builder of Adam with coupled or decoupled weight decay."""
-
-    def coupled(hyper: Hyper) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.add_decayed_weights(hyper.weight_decay),
-            optax.scale_by_adam(),
-            optax.scale(-hyper.learning_rate),
-        )
-
-    def decoupled(hyper: Hyper) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.scale_by_adam(),
-            optax.add_decayed_weights(
-                hyper.weight_decay, mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params)
-            ),
-            optax.scale(-hyper.learning_rate),
-        )
-
-    return coupled if config.decay == "coupled" else decoupled

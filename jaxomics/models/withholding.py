@@ -107,6 +107,18 @@ def view_groups(linked: tuple[str, ...], names: tuple[str, ...]) -> tuple[int, .
     return tuple(numbers[owner[name]] for name in names)
 
 
+def assays(linked: tuple[str, ...], names: tuple[str, ...]) -> list[list[str]]:
+    """Return the views, those of one assay together.
+
+    >>> assays(("c,a",), ("a", "b", "c"))
+    [['a', 'c'], ['b']]
+    """
+    groups: dict[int, list[str]] = {}
+    for name, group in zip(names, view_groups(linked, names), strict=True):
+        groups.setdefault(group, []).append(name)
+    return list(groups.values())
+
+
 def _keep_views(key: Key, present: Array, names: tuple[str, ...], how: Withholding) -> Array:
     """Draw which views the encoders may see, bool [b, views]."""
     groups = view_groups(how.linked, names)
