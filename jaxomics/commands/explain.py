@@ -32,6 +32,7 @@ from jaxomics.figures.attribution_spread import (
 from jaxomics.figures.style import png
 
 if TYPE_CHECKING:
+    from jaxomics.estimator import Estimator
     from jaxomics.explain import How
     from jaxomics.explanation import Explanation
 
@@ -168,6 +169,8 @@ def _named(estimator: "Estimator", features: tuple[str, ...]) -> list[tuple[str,
     Raises:
       InputError: no view and name, or unknown ones.
     """
+    from jaxomics.attribution.targets import CONDITIONALS
+
     known = {name: list(view.features) for name, view in estimator.preprocess_.views.items()}
     known[CONDITIONALS] = list(estimator.conditionals_.names)
     found = []
