@@ -279,7 +279,7 @@ class _Work:
         stops = np.cumsum(sizes)
         latents = [target.columns for target in asked if target.view is None]
         chosen = np.concatenate(latents) if latents else np.zeros(0, int)
-        all_latents = len(chosen) in (0, self.latent)
+        all_latents = not len(chosen) or np.array_equal(chosen, np.arange(self.latent))
         way: Way = "latent" if self.how.way == "auto" else self.how.way
         if self.how.way == "auto" and not len(chosen):
             first = jax.tree.map(lambda leaf: leaf[0], (self.networks, self.samples))

@@ -97,7 +97,9 @@ class Explanation:
         samples = len(self.samples)
         return pd.DataFrame(
             {
-                "target": pd.Categorical(np.repeat(names, samples), categories=names),
+                "target": pd.Categorical(
+                    np.repeat(names, samples), categories=list(dict.fromkeys(names))
+                ),
                 "sample": np.tile(self.samples, len(names)),
                 "output": output,
                 "baseline_output": baseline,
