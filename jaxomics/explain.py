@@ -166,7 +166,8 @@ class _Work:
         self.absent = told if how.missing == "auto" else how.missing == "absent"
         self.encoded = {view.name: view.encoded for view in self.spec.views}
         self.reader = self.model
-        if told:  # what share of a view is there depends on all its features
+        # What share of a view is there depends on all its features, and so may linked features.
+        if told or self.spec.links:
             self.encoded = dict.fromkeys(self.encoded)
         elif any(columns is not None for columns in self.encoded.values()):
             self.reader = estimator.entry.build(config, read_alone(self.spec))
