@@ -10,6 +10,7 @@ nbclient = pytest.importorskip("nbclient")
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL = {
+    "attribution": 'SIZE, EPOCHS, DRAWS = "tiny", 4, 16',
     "mosa": 'SIZE, EPOCHS, MEMBERS, NEW_SAMPLES = "tiny", 2, 1, 10',
     "cross_validation": 'SIZE, EPOCHS, TRIALS = "tiny", 4, 8',
 }

@@ -250,7 +250,7 @@ def _by_feature(rows: dict[str, pd.DataFrame]) -> list[tuple[Any, pd.DataFrame]]
 
 def _notes(found: "Explanation", how: "How") -> list[str]:
     """Return what a reader should know of how good the numbers are."""
-    lines = [f"{len(found.samples)} samples, {found.outputs} outputs explained"]
+    lines = [f"{len(found.samples)} samples, {found.outputs} output{"s" * (found.outputs > 1)} explained"]
     if found.complete:
         lines.append(f"median completeness gap: {found.median_gap():.1%} of the output's change")
     if found.sampled:

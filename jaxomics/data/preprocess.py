@@ -234,6 +234,12 @@ def fit_preprocess(
     views = {}
     for name, table in cohort.views.items():
         own = table.loc[table.index.isin(scope)]
+        if own.empty:
+            raise InputError(
+                f"view {name!r}: expected it measured in a training sample, found none among "
+                f"{len(scope)}, although {len(table)} of the cohort have it; leave the view out, "
+                "or divide the samples in another way"
+            )
         kept = _kept_features(name, own, config, notes)
         rows = own.loc[own.index.isin(fitted_on), kept]
         if rows.empty:

@@ -15,7 +15,7 @@ from jaxomics.attribution.path import (
     gradient,
     integrated_gradients,
 )
-from jaxomics.attribution.quadrature import draws
+from jaxomics.attribution.quadrature import Draws, draws
 from jaxomics.attribution.summary import (
     Plan,
     Question,
@@ -134,10 +134,14 @@ def test_wrong_plans_are_refused(settings: Any, message: str):
 # Points
 
 
+def draw(plan: Plan) -> Any:
+    return jax.jit(lambda key: draw_points(plan, key, X, BACKGROUND))(KEY)
+
+
 @pytest.mark.parametrize("method", ["expected", "integrated", "smooth", "gradient"])
 def test_weights_of_a_group_sum_to_one(method: Any):
     plan = Plan(method, draws=24, members=2)
-    points, start = draw_points(plan, KEY, X, BACKGROUND)
+    points, start = draw(plan)
     shape = (2, plan.groups, plan.points)
     assert points.weight.shape == shape
     np.testing.assert_allclose(points.weight.sum(axis=2), np.ones(shape[:2]), rtol=1e-6)
@@ -148,7 +152,7 @@ def test_weights_of_a_group_sum_to_one(method: Any):
 
 
 def test_a_pair_shares_its_row_and_mirrors_its_position():
-    points, start = draw_points(Plan(draws=32), KEY, X, BACKGROUND)
+    points, start = draw(Plan(draws=32))
     at, step, start = host((points.at, points.step, start))
     for name, x in host(X).items():
         first, second = start[name][:, :, 0::2], start[name][:, :, 1::2]
@@ -158,24 +162,24 @@ def test_a_pair_shares_its_row_and_mirrors_its_position():
         middle = (at[name][:, :, 0::2] + at[name][:, :, 1::2]) / 2
         np.testing.assert_allclose(middle, (first + x) / 2, atol=1e-6)
         np.testing.assert_allclose(step[name], x - start[name], atol=1e-6)
-    plain, _ = draw_points(Plan(draws=32, antithetic=False), KEY, X, BACKGROUND)
+    plain, _ = draw(Plan(draws=32, antithetic=False))
     assert not np.allclose(plain.step["rna"][:, :, 0::2], plain.step["rna"][:, :, 1::2])
 
 
 def test_members_take_draws_of_their_own():
-    points, _ = draw_points(Plan(draws=32, members=2), KEY, X, BACKGROUND)
+    points, _ = draw(Plan(draws=32, members=2))
     assert not np.allclose(points.at["rna"][0], points.at["rna"][1])
 
 
 def test_integrated_starts_at_the_mean_of_the_background():
-    _, start = draw_points(Plan("integrated", draws=4), KEY, X, BACKGROUND)
+    _, start = draw(Plan("integrated", draws=4))
     for name, leaf in start.items():
         mean = np.broadcast_to(np.asarray(BACKGROUND[name]).mean(axis=0), leaf.shape)
         np.testing.assert_allclose(leaf, mean, atol=1e-6)
 
 
 def test_smooth_scatters_around_the_sample():
-    points, _ = draw_points(Plan("smooth", draws=4000, noise=0.5), KEY, X, BACKGROUND)
+    points, _ = draw(Plan("smooth", draws=4000, noise=0.5))
     for name, leaf in host(points.at).items():
         spread = np.std(leaf - np.asarray(X[name]), axis=(0, 1, 2))
         np.testing.assert_allclose(spread, np.full(SIZES[name], 0.5), rtol=0.1)
@@ -219,17 +223,20 @@ def test_blocks_sum_absolute_values_and_their_errors():
     plan, members = Plan(draws=32), networks(1)
     totals, _ = explained(plan, members)
     (key,) = jax.random.split(KEY, 1)
-    drawn = draws(key, 32, 6)
-    for block, outputs in enumerate(([0, 1], [2, 3, 4])):
-        by_group = []
-        for group in range(8):
-            mine = slice(4 * group, 4 * group + 4)
-            part = drawn._replace(rows=drawn.rows[mine], t=drawn.t[mine], group=np.zeros(4, int))
-            by_group.append([
-                expected_gradients_at(output(o), member(members), X, BACKGROUND, part).values["rna"]
-                for o in outputs
-            ])  # fmt: skip
-        phi = np.asarray(by_group)  # group, output, feature
+    drawn, network = draws(key, 32, 6), member(members)
+
+    @jax.jit
+    @partial(jax.vmap, in_axes=(0, 0, None))
+    @partial(jax.vmap, in_axes=(None, None, 0))
+    def estimate(rows: Any, t: Any, choice: Any) -> Any:
+        part = Draws(rows, t, np.zeros(4, int))
+        whole = lambda p, x: ASKED.whole(p, x) @ choice  # noqa: E731
+        return expected_gradients_at(whole, network, X, BACKGROUND, part).values["rna"]
+
+    every = jnp.eye(LATENT + OUTPUTS)
+    groups = np.asarray(estimate(drawn.rows.reshape(8, 4), drawn.t.reshape(8, 4), every))
+    for block, (first, last) in enumerate(ASKED.blocks):
+        phi = groups[:, first:last]  # group, output, feature
         sign = np.sign(phi.mean(axis=0))
         expected = (phi * sign).sum(axis=1).var(axis=0, ddof=1) / 8
         np.testing.assert_allclose(totals.block_variance["rna"][block], expected, rtol=1e-3)
