@@ -250,7 +250,8 @@ def _by_feature(rows: dict[str, pd.DataFrame]) -> list[tuple[Any, pd.DataFrame]]
 
 def _notes(found: "Explanation", how: "How") -> list[str]:
     """Return what a reader should know of how good the numbers are."""
-    lines = [f"{len(found.samples)} samples, {found.outputs} output{"s" * (found.outputs > 1)} explained"]
+    outputs = "1 output" if found.outputs == 1 else f"{found.outputs} outputs"
+    lines = [f"explained {outputs} for {len(found.samples)} samples"]
     if found.complete:
         lines.append(f"median completeness gap: {found.median_gap():.1%} of the output's change")
     if found.sampled:
