@@ -1,12 +1,12 @@
 """Are explanations right? Planted biomarkers of a simulated cohort, and known facts of real lines.
 
     python eval/explain.py planted --out runs/planted --size small
-    python eval/explain.py facts run --out runs/facts
+    python eval/explain.py facts --run run --out runs/facts
 
 `planted` trains `recommended` on the simulated cohort, explains all drugs with four methods and
-ranks the biomarkers that the simulation planted among all features, beside correlation,
-permutation of features and chance (eval/recovery.py). Of one drug it measures convergence and
-quality (eval/trust.py).
+ranks the biomarkers that the simulation planted among all features, beside correlation and
+permutation of features (eval/planted.py). Of one drug it measures convergence and quality
+(eval/trust.py).
 
 `facts` explains drugs and dependencies of a run trained on the cell-line tables, or reads the
 folder that `jaxomics explain run --target view:drug --top 2000` has written, and ranks the genes

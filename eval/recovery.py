@@ -1,7 +1,7 @@
 """Are known features found? Ranks of true features among all, for any scores of importance.
 
 Scores are tables [outputs, (view, feature)], larger is more important. They come from
-explanations, or from baselines that need no gradient: correlation, permutation and chance.
+explanations, or from baselines that need no gradient: correlation and permutation.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,12 +26,17 @@ LEAST_PAIRS = 10
 PERMUTED_AT_ONCE = 16
 
 
-def explained_scores(found: Explanation) -> pd.DataFrame:
-    """Return mean |attribution| [outputs, (view, feature)]."""
-    views = found.features
-    size = np.concatenate([np.asarray(found.totals.absolute[view]) for view in views], axis=1)
+def explained_scores(found: Explanation, *, squared: bool = False) -> pd.DataFrame:
+    """Return mean |attribution| [outputs, (view, feature)], or the root of the mean square.
+
+    The root weighs a feature that matters in few samples, such as a rare mutation, more: of a
+    linear model it is |slope| times the feature's standard deviation.
+    """
+    totals = found.totals.square if squared else found.totals.absolute
+    sums = np.concatenate([np.asarray(totals[view]) for view in found.features], axis=1)
+    size = sums / len(found.samples)
     names = [name for target in found.targets for name in target.names]
-    return pd.DataFrame(size / len(found.samples), names, _pairs(views))
+    return pd.DataFrame(np.sqrt(size) if squared else size, names, _pairs(found.features))
 
 
 def measured(estimator: jaxomics.Estimator, cohort: jaxomics.MultiOmics) -> pd.DataFrame:
@@ -144,6 +149,8 @@ def ranks(
 def summary(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Return ranks in short: mean AUC over outputs, ranks over features, share in the top 1 %.
 
+    Chance has an AUC of 0.5, half of the features as mean rank, and 1 % in the top 1 %.
+
     Args:
       found: what `ranks` returned, with columns that tell tables apart.
       by: these columns.
@@ -176,13 +183,16 @@ def recovery_curves(found: pd.DataFrame, by: str = "method") -> Figure:
     most = float(found["candidates"].max())
     for i, (name, own) in enumerate(found.groupby(by, sort=False)):
         place = np.sort(own["rank"].to_numpy(dtype=float))
+        shares = np.array([0, *range(1, len(place) + 1), len(place)]) / len(place)
         style = look(i)
         axes.step(
-            [1.0, *place, most], np.array([0, *range(len(place) + 1)]) / len(place), where="post",
+            [1.0, *place, most], shares, where="post",
             color=style.colour, linestyle=style.dash, linewidth=1.6, label=str(name),
         )  # fmt: skip
     chance = np.geomspace(1.0, most, 100)
-    axes.plot(chance, chance / most, color=GREY, linewidth=0.9, linestyle=(0, (1, 2)))
+    axes.plot(
+        chance, chance / most, color=GREY, linewidth=0.9, linestyle=(0, (1, 2)), label="chance"
+    )  # fmt: skip
     axes.set(xscale="log", xlim=(1, most), ylim=(0, 1.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     tidy_axes(
