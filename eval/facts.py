@@ -59,7 +59,7 @@ FACTS = (
     Fact("crispr_call/MDM2", MUTATIONS, "TP53", -1),
 )
 COLUMNS = [
-    "output", "view", "feature", "rank", "other_rank", "candidates", "view_rank",
+    "output", "view", "feature", "rank", "other_rank", "rms_rank", "candidates", "view_rank",
     "view_candidates", "sign", "direction", "r", "r_rank", "r_view_rank",
 ]  # fmt: skip
 """What is printed; docs/results/attribution.md explains it."""
@@ -106,7 +106,7 @@ def facts(options: Facts) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     write_table(found, options.out / "facts.parquet", csv=True, overwrite=True)
     (options.out / "facts.png").write_bytes(png(rank_figure(found)))
-    print(recovery.markdown(found[COLUMNS]))
+    print(recovery.markdown(found[[name for name in COLUMNS if name in found]]))
 
 
 def explained(
@@ -115,7 +115,7 @@ def explained(
     known: pd.DataFrame,
     options: Facts,
 ) -> pd.DataFrame:
-    """Return the columns of `top.parquet` for the outputs of the facts, all features."""
+    """Return the columns of `top.parquet`, and `rms`, of the outputs of the facts."""
     rng, parts = np.random.default_rng(options.seed), []
     samples = np.sort(rng.permutation(cohort.samples)[: options.samples])
     for own, assay in _by_assay(estimator, known):
@@ -130,7 +130,9 @@ def explained(
             seed=options.seed,
             quiet=False,
         )
-        parts.append(found.top(sum(len(names) for names in found.features.values())))
+        top = found.top(sum(len(names) for names in found.features.values()))
+        rms = recovery.cells(recovery.explained_scores(found, squared=True), top)
+        parts.append(top.assign(rms=rms))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -138,27 +140,33 @@ def ranked(top: pd.DataFrame, estimator: jaxomics.Estimator, known: pd.DataFrame
     """Return the facts with their ranks by attribution.
 
     Args:
-      top: the columns of `top.parquet`, for the outputs of the facts.
+      top: the columns of `top.parquet`, for the outputs of the facts; and maybe `rms`, the root
+        of the mean square of the attribution.
       estimator: what was explained.
       known: the facts.
 
     Returns:
-      The facts with `rank` among all features of the output; `other_rank`, `candidates`,
-      `view_rank` and `view_candidates` among those that are not of the output's own assay; and
-      `direction`, the correlation of attribution and feature, whose sign is to be that of the
-      fact.
+      The facts with `rank` among all features of the output; among those that are not of the
+      output's own assay `other_rank`, `candidates`, `view_rank`, `view_candidates` and, by `rms`,
+      `rms_rank`; and `direction`, the correlation of attribution and feature, whose sign is to be
+      that of the fact.
+
+    Raises:
+      InputError: there is no fact whose output is in the table.
     """
-    top = top[top["output"].astype(str).isin(known["output"])]
-    columns = ["view", "feature"]
-    size, direction = (
-        pd.DataFrame(top.pivot_table(index="output", columns=columns, values=value, observed=True))
-        for value in ("mean_abs", "direction")
-    )
-    size = size.fillna(0.0)
-    found = _other_ranks(size, estimator, known)
+    known = pd.DataFrame(known[known["output"].isin(top["output"])])
+    if known.empty:
+        raise InputError("expected tables of the outputs of facts, found none of them")
+    top = pd.DataFrame(top[top["output"].isin(known["output"])])
+    values = [column for column in ("mean_abs", "direction", "rms") if column in top]
+    wide = top.set_index(["output", "view", "feature"])[values].unstack(["view", "feature"])
+    size = wide["mean_abs"].fillna(0.0)
+    found = _other_ranks(size, estimator, known).rename(columns={"rank": "other_rank"})
+    if "rms" in values:
+        rms = _other_ranks(wide["rms"].fillna(0.0), estimator, known)
+        found = found.assign(rms_rank=rms["rank"])
     rank = recovery.ranks(size, known)["rank"]
-    signs = recovery.cells(direction, found)
-    return found.rename(columns={"rank": "other_rank"}).assign(rank=rank, direction=signs)
+    return found.assign(rank=rank, direction=recovery.cells(wide["direction"], found))
 
 
 def correlated(
@@ -200,7 +208,7 @@ def rank_figure(found: pd.DataFrame) -> Figure:
     axes.set(xscale="log", xlim=(0.8, found["candidates"].max()), ylim=(len(found) - 0.5, -0.5))
     tidy_axes(
         axes, title="Known drivers (hollow: wrong direction)",
-        x="rank among the features of other assays", grid="both",
+        x="rank among the features of other assays (1 is best)", grid="both",
     )  # fmt: skip
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=TICK_SIZE)
     return figure

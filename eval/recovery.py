@@ -215,7 +215,8 @@ def markdown(table: pd.DataFrame) -> str:
     flat = table.reset_index() if table.index.names[0] else table
     lines = [[str(name) for name in flat.columns], ["---"] * flat.shape[1]]
     for row in flat.itertuples(index=False):
-        lines.append([f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row])
+        texts = [f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row]
+        lines.append([text.replace("|", r"\|") for text in texts])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

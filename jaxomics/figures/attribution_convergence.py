@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from jaxomics.figures.style import (
     COLOURS,
@@ -139,6 +140,9 @@ def _draw_convergence(
         )
         start = max(start, float(found[0.5].iloc[0]))
     axes.set(xscale="log", yscale="log")
+    counts = np.unique(rows[x])
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+    axes.xaxis.set_minor_locator(NullLocator())
     ends = np.array([rows[x].min(), rows[x].max()], dtype=float)
     for slope, name in slopes.items():
         line = 1.6 * start * (ends / ends[0]) ** slope
