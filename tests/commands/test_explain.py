@@ -150,7 +150,7 @@ def test_same_command_same_bytes_and_notes(
     assert main(loud) == 0
     told = capsys.readouterr()
     assert told.out.count("\n") == 2
-    for line in ("6 samples, 1 outputs explained", "median completeness gap", "sampling error"):
+    for line in ("explained 1 output for 6 samples", "median completeness gap", "sampling error"):
         assert line in told.err
     for name in COLUMNS:
         file = f"{name}.parquet"
