@@ -158,15 +158,18 @@ def ranked(top: pd.DataFrame, estimator: jaxomics.Estimator, known: pd.DataFrame
     if known.empty:
         raise InputError("expected tables of the outputs of facts, found none of them")
     top = pd.DataFrame(top[top["output"].isin(known["output"])])
-    values = [column for column in ("mean_abs", "direction", "rms") if column in top]
-    wide = top.set_index(["output", "view", "feature"])[values].unstack(["view", "feature"])
-    size = wide["mean_abs"].fillna(0.0)
+    cells = top.set_index(["output", "view", "feature"])
+
+    def wide(column: str) -> pd.DataFrame:
+        return pd.DataFrame(cells[column].unstack(["view", "feature"]))
+
+    size = wide("mean_abs").fillna(0.0)
     found = _other_ranks(size, estimator, known).rename(columns={"rank": "other_rank"})
-    if "rms" in values:
-        rms = _other_ranks(wide["rms"].fillna(0.0), estimator, known)
+    if "rms" in top:
+        rms = _other_ranks(wide("rms").fillna(0.0), estimator, known)
         found = found.assign(rms_rank=rms["rank"])
     rank = recovery.ranks(size, known)["rank"]
-    return found.assign(rank=rank, direction=recovery.cells(wide["direction"], found))
+    return found.assign(rank=rank, direction=recovery.cells(wide("direction"), found))
 
 
 def correlated(
