@@ -273,7 +273,7 @@ def test_views_without_a_usable_sample_are_an_error():
         fit_preprocess(apart)
     assert len(fit_preprocess(apart, PreprocessConfig(min_views=1)).views) == 2
     with pytest.raises(InputError, match=r"'drug'.*none among 2, although 3 .*leave the view out"):
-        fit_preprocess(apart, PreprocessConfig(min_views=1), ["s00", "s01"])
+        fit_preprocess(apart, PreprocessConfig(min_views=1), pd.Index(["s00", "s01"]))
 
 
 def test_errors_say_what_to_do():
