@@ -92,8 +92,8 @@ def problem(views: tuple[str, ...], most: int | None = None) -> tuple[Any, Any, 
         for columns in [np.arange(STEP[view][0])[:most]]
     ]
     network = Network(params.params, params.collections, observed)
-    both = [bottleneck(model, spec, targets, reader, stop=stop) for stop in (True, False)]
-    return network, points, *both
+    through = bottleneck(model, spec, targets, reader, stop=True)
+    return network, points, through, bottleneck(model, spec, targets, reader)
 
 
 def gflop(through: Any, network: Any, points: Any) -> float:

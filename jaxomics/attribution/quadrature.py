@@ -144,12 +144,12 @@ def draws(
     count = n // copies
     group = grouped(count)
     row_key, order_key, t_key = jax.random.split(key, 3)
-    t = jax.random.uniform(t_key, (count,))
+    t = jax.random.uniform(t_key, (count,), jnp.float32)  # the same draws in float64
     if stratified:
         rows = balanced_rows(row_key, count, background_size)
         t = (_strata(order_key, group) + t) / count
     else:
-        rows = jax.random.randint(row_key, (count,), 0, background_size)
+        rows = jax.random.randint(row_key, (count,), 0, background_size, jnp.int32)
     if antithetic:
         t = jnp.stack([t / 2.0, 1.0 - t / 2.0], axis=1).ravel()
     return Draws(jnp.repeat(rows, copies), t, np.repeat(group, copies))
@@ -181,7 +181,7 @@ def _strata(key: Key, group: np.ndarray) -> Array:
     """
     n, groups = len(group), int(group[-1]) + 1
     turns = np.arange(n)
-    dealt = jnp.argsort(turns // groups + jax.random.uniform(key, (n,)))
+    dealt = jnp.argsort(turns // groups + jax.random.uniform(key, (n,), jnp.float32))
     return dealt[np.argsort(turns % groups, kind="stable")]
 
 

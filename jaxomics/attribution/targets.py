@@ -169,7 +169,8 @@ def bottleneck(
         (CONDITIONALS,),
         added if linked else None,
         linked,
-        *((before_last, read_out) if stop else ()),
+        before_last if stop else None,
+        read_out if stop else None,
     )
 
 

@@ -133,6 +133,8 @@ def start_processes(
         return None
     if num_processes == 1:
         return None
+    others = "the other processes" if process_id == 0 else "process 0"
+    print(f"waiting for {others} at {coordinator}, up to {timeout:.0f} s", file=sys.stderr)
     host, _, port = coordinator.rpartition(":")
     lifeline = meet(
         host.strip("[]"),
