@@ -163,6 +163,7 @@ class _Work:
         config = estimator.settings.config
         self.latent: int = config.latent
         told = bool(getattr(config, "presence", False) or getattr(config, "rescale", False))
+        self.silent = bool(getattr(config, "presence", False))
         self.absent = told if how.missing == "auto" else how.missing == "absent"
         self.encoded = {view.name: view.encoded for view in self.spec.views}
         self.reader = self.model
@@ -244,7 +245,13 @@ class _Work:
         question = self._question(asked)
         devices = self._devices()
         layout = make_layout(len(devices), devices)
-        strip = make_strip(question, self.plan, absent=self.absent, chunk=self._chunk(question))
+        strip = make_strip(
+            question,
+            self.plan,
+            absent=self.absent,
+            silent=self.silent,
+            chunk=self._chunk(question),
+        )
         key = jax.random.key(self.seed)
 
         def own_strip(shared: tuple[Network, Samples], own: Array) -> tuple[Totals, Account]:

@@ -59,6 +59,10 @@ class Bottleneck(NamedTuple):
       hidden: (params, z, side) -> [hidden], what the decoder's last linear layer reads; None =
         do not stop there.
       readout: (params, values [hidden, k]) -> [outputs, k], that layer without its constant.
+      parts: x -> independent inputs of the encoders, by part; an input that several encoders
+        read stands in several parts, so that one backward pass per encoder serves it, too. None =
+        each view is a part.
+      encode_parts: (params, parts) -> z [latent]; with `parts`.
     """
 
     encode: Callable[[Params, Inputs], Array]
@@ -69,6 +73,18 @@ class Bottleneck(NamedTuple):
     partners: Mapping[str, np.ndarray] = {}
     hidden: Callable[[Params, Array, Inputs], Array] | None = None
     readout: Callable[[Params, Array], Array] | None = None
+    parts: Callable[[Inputs], dict[str, Inputs]] | None = None
+    encode_parts: Callable[[Params, dict[str, Inputs]], Array] | None = None
+
+    def divided(self, x: Inputs) -> dict[str, Inputs]:
+        """Return the inputs of the encoders by part."""
+        return {name: {name: x[name]} for name in x} if self.parts is None else self.parts(x)
+
+    def encode_divided(self, params: Params, parts: dict[str, Inputs]) -> Array:
+        """Return z of inputs by part."""
+        if self.encode_parts is not None:
+            return self.encode_parts(params, parts)
+        return self.encode(params, {name: part[name] for name, part in parts.items()})
 
     def whole(self, params: Params, x: Inputs) -> Array:
         """Return the outputs [outputs] of one sample."""
@@ -123,8 +139,8 @@ def by_latent(
       params: its parameters.
       points: where to look.
       latents: put the rows of z itself before those of the outputs, [latent + outputs, features].
-      active: per view whether its rows may differ from zero; views that are not active are
-        skipped, unless this is vmapped.
+      active: per part whether its inputs may matter; parts that are not active are skipped,
+        unless this is vmapped.
       chunk: points at once; None = all.
     """
     size = len(points.weight) if chunk is None else min(chunk, len(points.weight))
@@ -170,25 +186,34 @@ def _one_block(
     written = _forward(lambda z, side: decode(params, z, side), z, bottleneck.beside(at))
     beside = _beside_latent(bottleneck, params, points, z) if bottleneck.outputs else {}
 
-    def through(name: str) -> Array:
-        read = jax.vmap(_encoder_slope(bottleneck, params, name))(at)
-        read = read * (points.step[name] * points.weight[:, None])[:, None]
-        rows = [jnp.sum(read, axis=0)] if latents else []
-        if bottleneck.outputs:
-            product = jnp.einsum("pzo,pzf->of", written, read)
-            rows.append(product + beside[name] if name in beside else product)
-        return jnp.concatenate(rows)
+    def through(part: str) -> Inputs:
+        slopes = jax.vmap(_encoder_slope(bottleneck, params, part))(at)
+        found: Inputs = {}
+        for name, slope in slopes.items():
+            read = slope * (points.step[name] * points.weight[:, None])[:, None]
+            rows = [jnp.sum(read, axis=0)] if latents else []
+            if bottleneck.outputs:
+                rows.append(jnp.einsum("pzo,pzf->of", written, read))
+            found[name] = jnp.concatenate(rows)
+        return found
 
-    return {name: _where(active, name, lambda name=name: through(name)) for name in at}
+    rows = (written.shape[2] if bottleneck.outputs else 0) + (z.shape[1] if latents else 0)
+    found = {name: jnp.zeros((rows, leaf.shape[1]), z.dtype) for name, leaf in at.items()}
+    for part in jax.eval_shape(bottleneck.divided, jax.tree.map(lambda a: a[0], at)):
+        for name, more in _where(active, part, lambda part=part: through(part)).items():
+            found[name] = found[name] + more
+    for name, more in beside.items():
+        found[name] = found[name].at[rows - len(more) :].add(more)
+    return found
 
 
-def _where(active: Mapping[str, Array] | None, name: str, rows: Callable[[], Array]) -> Array:
-    """Return rows, or zeros without computing them where a view is not active."""
+def _where(active: Mapping[str, Array] | None, part: str, rows: Callable[[], Any]) -> Any:
+    """Return rows, or zeros without computing them where a part is not active."""
     if active is None:
         return rows()
     once = jax.jit(rows)  # traced once for the shape and for the branch
-    shape = jax.eval_shape(once)
-    return jax.lax.cond(active[name], once, lambda: jnp.zeros(shape.shape, shape.dtype))
+    shapes = jax.eval_shape(once)
+    return jax.lax.cond(active[part], once, lambda: jax.tree.map(jnp.zeros_like, shapes))
 
 
 def _read_out(
@@ -206,14 +231,19 @@ def _read_out(
         rows = found[name]
         return jnp.concatenate([rows[:latent], readout(params, rows[latent:])])
 
-    return {name: _where(active, name, lambda name=name: read(name)) for name in found}
+    return {
+        name: _where(active if name in (active or ()) else None, name, lambda name=name: read(name))
+        for name in found
+    }
 
 
-def _encoder_slope(bottleneck: Bottleneck, params: Params, name: str) -> Callable[[Inputs], Array]:
-    """Return the function from a point to dz/dx [latent, features] of one view."""
+def _encoder_slope(bottleneck: Bottleneck, params: Params, part: str) -> Callable[[Inputs], Inputs]:
+    """Return the function from a point to dz/dx [latent, features] of the inputs of one part."""
 
-    def slope(at: Inputs) -> Array:
-        return jax.jacrev(lambda leaf: bottleneck.encode(params, at | {name: leaf}))(at[name])
+    def slope(at: Inputs) -> Inputs:
+        parts = bottleneck.divided(at)
+        encode = bottleneck.encode_divided
+        return jax.jacrev(lambda own: encode(params, parts | {part: own}))(parts[part])
 
     return slope
 

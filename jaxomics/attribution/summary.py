@@ -241,7 +241,7 @@ def explain_one(
       x: the sample.
       background: baselines [b, features] per view.
       key: of the sample.
-      active: per view whether it may matter; None = all may.
+      active: per part of the inputs whether it may matter; None = all may.
       chunk: points, or outputs, at once.
     """
     points, start = draw_points(plan, key, x, background)
@@ -314,7 +314,7 @@ def _variance(values: Array, plan: Plan) -> Array:
 
 
 def make_strip(
-    asked: Question, plan: Plan, *, absent: bool, chunk: int | None
+    asked: Question, plan: Plan, *, absent: bool, silent: bool = False, chunk: int | None
 ) -> Callable[..., tuple[Totals, Account]]:
     """Return the function that explains some samples one after the other.
 
@@ -324,8 +324,10 @@ def make_strip(
     Args:
       asked: the question.
       plan: how.
-      absent: unobserved entries stay unobserved and count for nothing, so that views without any
-        are skipped; otherwise they are zeros like others.
+      absent: unobserved entries stay unobserved and count for nothing; otherwise they are zeros
+        like others.
+      silent: encoders of views without any observed entry say nothing, so that, with `absent`,
+        these views are skipped.
       chunk: see `explain_one`.
     """
 
@@ -337,8 +339,8 @@ def make_strip(
             at = jnp.where(absent, row, 0)
             observed = {name: mask[at] for name, mask in samples.observed.items()}
             active = None
-            if absent:
-                active = {n: jnp.any(observed.get(n, True)) for n in x}
+            if absent and silent:
+                active = {name: jnp.any(mask) for name, mask in observed.items()}
             return explain_one(
                 asked, plan, networks._replace(observed=observed), x, background,
                 jax.random.fold_in(key, row), active, chunk,

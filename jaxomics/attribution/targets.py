@@ -129,9 +129,16 @@ def bottleneck(
         parts = [views[view][0, columns] for view, columns in written]
         return jnp.concatenate(parts) if parts else jnp.zeros(0)
 
-    def encoded(network: Network, x: Inputs) -> Array:
-        mean, _ = encode(network.params, network.collections, _batch(x, network.observed))
+    def divided(x: Inputs) -> dict[str, Inputs]:
+        y = {CONDITIONALS: x[CONDITIONALS]}
+        return {view: y | {view: x[view]} for view in x if view != CONDITIONALS}
+
+    def encoded_parts(network: Network, parts: dict[str, Inputs]) -> Array:
+        mean, _ = encode(network.params, network.collections, _batch(parts, network.observed))
         return mean[0]
+
+    def encoded(network: Network, x: Inputs) -> Array:
+        return encoded_parts(network, divided(x))
 
     def decoded(network: Network, z: Array, side: Inputs) -> Array:
         y = side[CONDITIONALS][None]
@@ -139,7 +146,7 @@ def bottleneck(
 
     def added(network: Network, x: Inputs) -> Array:
         assert direct is not None
-        views = direct(network.params, network.collections, _batch(x, network.observed))
+        views = direct(network.params, network.collections, _batch(divided(x), network.observed))
         zeros = {view.name: jnp.zeros((1, view.features)) for view in spec.views}
         return pick(zeros | views)
 
@@ -171,6 +178,8 @@ def bottleneck(
         linked,
         before_last if stop else None,
         read_out if stop else None,
+        divided,
+        encoded_parts,
     )
 
 
@@ -189,17 +198,16 @@ def partners(spec: DataSpec, targets: Sequence[Target]) -> dict[str, np.ndarray]
     return found
 
 
-def _batch(x: Inputs, observed: Views) -> Batch:
-    """Return one sample as a batch."""
-    views = [name for name in x if name != CONDITIONALS]
+def _batch(parts: Mapping[str, Inputs], observed: Views) -> Batch:
+    """Return one sample as a batch; each view brings its own copy of the conditionals."""
     row = jnp.zeros(1, jnp.int32)
     return Batch(
-        x={name: x[name][None] for name in views},
-        observed={name: observed[name][None] for name in views},
-        sample=dict.fromkeys(views, row),
-        conditionals=dict.fromkeys(views, x[CONDITIONALS][None]),
-        labels=dict.fromkeys(views, row - 1),
-        weight=dict.fromkeys(views, jnp.ones(1)),
+        x={view: part[view][None] for view, part in parts.items()},
+        observed={view: observed[view][None] for view in parts},
+        sample=dict.fromkeys(parts, row),
+        conditionals={view: part[CONDITIONALS][None] for view, part in parts.items()},
+        labels=dict.fromkeys(parts, row - 1),
+        weight=dict.fromkeys(parts, jnp.ones(1)),
     )
 
 

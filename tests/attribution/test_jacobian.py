@@ -291,8 +291,10 @@ def test_every_model_goes_both_ways(name: str, told: bool):
         seen = {n: np.any(network.observed.get(n, True)) for n in x}
         through, one_by_one = both_ways(name)(network, points, dict.fromkeys(x, np.True_))
         close(through, one_by_one, 1e-5)
-        skipping, _ = both_ways(name)(network, points, seen)
-        close(skipping, through, 1e-6)
+        # The encoder of an absent view still reads conditionals, unless it is silenced.
+        if getattr(CONFIGS[name], "presence", False):
+            skipping, _ = both_ways(name)(network, points, seen)
+            close(skipping, through, 1e-6)
         for view in FEATURES:
             moved = float(np.abs(through[view]).max()) > 0
             assert moved != (told and view in ABSENT[absent]), (absent, view)
