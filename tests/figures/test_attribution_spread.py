@@ -246,7 +246,9 @@ def test_features_whose_sign_differs_stand_apart(same_sign):
 
 def test_features_without_attribution_can_be_drawn():
     table = members([np.nan, np.nan], [1.0, 1.0]).assign(mean_abs=0.0, sd=0.0, cv=np.nan)
-    png(stability(table), dpi=30)
+    figure = stability(table)
+    assert figure.get_suptitle() == "10 ensemble members"
+    assert png(figure, dpi=30)
 
 
 @pytest.mark.parametrize("draw", [importance_heatmap, group_comparison, stability])

@@ -64,7 +64,9 @@ def test_labels_are_matched_by_sample_not_by_position():
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1)])
 def test_one_sample_and_one_dimension(shape):
-    png(latent_scatter(latent(*shape)), dpi=30)
+    figure = latent_scatter(latent(*shape))
+    assert len(offsets(figure.axes[0].collections[0])) == shape[0]
+    assert png(figure, dpi=30)
 
 
 def test_incomplete_rows_are_left_out_and_none_is_an_error():
