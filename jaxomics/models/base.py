@@ -64,11 +64,29 @@ class Player(NamedTuple):
     updates: int = 1
 
 
+class Sampling(NamedTuple):
+    """How training batches are drawn.
+
+    Attributes:
+      kind: `paired` draws one set of rows for all views; `per_view` draws rows for each view by
+        itself, among those in which the view has any observed value.
+      length: of an epoch under `per_view`: until the smallest view is used up (`min`), or the
+        largest, while the others start again (`max`).
+      balanced: under `per_view`, draw the classes of a view equally often; rows without a label
+        count as one class more.
+    """
+
+    kind: Literal["paired", "per_view"] = "paired"
+    length: Literal["min", "max"] = "min"
+    balanced: bool = False
+
+
 class Tasks(NamedTuple):
     """What a fitted model can do, in evaluation mode; None = unsupported.
 
     Attributes:
-      encode: (params, collections, batch) -> mean and variance of z, both [b, latent].
+      encode: (params, collections, batch) -> mean and variance of z, both [b, latent]. Where
+        every view has an encoder of its own, the means over the views present in the row.
       decode: (params, collections, z, conditionals) -> [b, features] per view, standardised.
       direct: (params, collections, batch) -> what is added to the decoded views without passing
         through z, [b, features] for some of the views.
@@ -76,6 +94,13 @@ class Tasks(NamedTuple):
         decoder reads, [b, hidden].
       readout: (params, collections) -> the weights [hidden, features] of these layers; decoded
         views are hidden @ readout and a constant.
+      views: (params, collections, batch) -> {view: mean and variance of z given this view alone,
+        both [b, latent]}.
+      classify: (params, collections, batch) -> {view: logits [b, classes]} given each view
+        alone, or given all views together as the one entry `all`.
+      translate: (params, collections, batch) -> {target view: [b, features]}, standardised;
+        for translators without a latent that decodes.
+      risk: (params, collections, batch) -> {head: [b, outputs]} of survival and regression.
     """
 
     encode: Callable[[Params, Collections, Batch], tuple[Array, Array]] | None = None
@@ -83,6 +108,10 @@ class Tasks(NamedTuple):
     direct: Callable[[Params, Collections, Batch], Views] | None = None
     hidden: Callable[[Params, Collections, Array, Array], Views] | None = None
     readout: Callable[[Params, Collections], Views] | None = None
+    views: Callable[[Params, Collections, Batch], dict[str, tuple[Array, Array]]] | None = None
+    classify: Callable[[Params, Collections, Batch], Views] | None = None
+    translate: Callable[[Params, Collections, Batch], Views] | None = None
+    risk: Callable[[Params, Collections, Batch], Views] | None = None
 
 
 class Model(NamedTuple):
@@ -95,6 +124,7 @@ class Model(NamedTuple):
         everyone the old state.
       tasks: what the fitted model can do.
       monitor: metric that plateau and early stopping watch.
+      sampling: how training batches are drawn.
     """
 
     init: Callable[[Key, Batch], Variables]
@@ -102,6 +132,7 @@ class Model(NamedTuple):
     order: Literal["sequential", "simultaneous"] = "sequential"
     tasks: Tasks = Tasks()
     monitor: str = "loss"
+    sampling: Sampling = Sampling()
 
 
 def count_parameters(params: Params) -> int:
