@@ -82,7 +82,7 @@ def run_report(
         _what_was_run(config),
         _data(folder, views, measured),
         _left_out(_table(folder, "dropped")),
-        _training(folder),
+        _training(folder, config),
         _scores(folder),
         *([_latent(folder, labels), _next_steps(folder, views)] if leaves_model else []),
         Section("Limits", LIMITS),
@@ -194,21 +194,37 @@ def _examples(names: pd.Series) -> str:
     return ", ".join(names.astype(str).iloc[:3]) + (", …" if len(names) > 3 else "")
 
 
-def _training(folder: Path) -> Section:
-    """Return the training curves and the last values."""
+def _training(folder: Path, config: Mapping[str, Any]) -> Section:
+    """Return the training curves and the last values, without terms that have no weight."""
     path = folder / "metrics.jsonl"
     metrics = _metrics(path) if path.exists() else pd.DataFrame()
     if metrics.empty:
         return Section("Training", "Not shown: the run has no lines in metrics.jsonl.")
     by = [name for name in ("replica", "split") if name in metrics]
     last = metrics.groupby(by, sort=False).tail(1) if by else metrics.tail(1)
-    shown = [name for name in ("epoch", *by, "loss", "kl", "contrastive", "lr") if name in last]
+    off = _weightless(config)
+    wanted = ("epoch", *by, "loss", "kl", "contrastive", "lr")
+    shown = [name for name in wanted if name in last and name not in off]
     caption = "Loss and its parts, and what steers the training, over epochs."
     return Section(
         "Training",
         tables=(Table("at the last epoch of each replica", last.filter(items=shown)),),
-        pictures=(Picture("training", caption, training_curves(metrics)),),
+        pictures=(Picture("training", caption, training_curves(metrics, off=off)),),
     )
+
+
+def _weightless(config: Mapping[str, Any]) -> list[str]:
+    """Return the loss terms whose weight is 0 by the run's settings, `kl_weight` for `kl`.
+
+    A search inside folds draws weights of its own, so there no term counts as off.
+    """
+    searched = config.get("cv", {}).get("search", 0)
+    hyper = {} if searched else config.get("settings", {}).get("hyper", {})
+    return [
+        name.removesuffix("_weight")
+        for name, value in hyper.items()
+        if name.endswith("_weight") and value == 0
+    ]
 
 
 def _metrics(path: Path) -> pd.DataFrame:
@@ -262,8 +278,8 @@ def _scores(folder: Path) -> Section:
 def score_table(rows: pd.DataFrame, metric: str, mode: str) -> Table:
     """Return views x models, mean ± standard deviation over folds and seeds, best in bold.
 
-    The last line is the mean over the views that every model scored. Values that look the same
-    when rounded are equally good.
+    The last line is the mean over the views that every model scored, if there are any. Values that
+    look the same when rounded are equally good.
 
     Args:
       rows: tidy scores of one data set, metric and mode.
@@ -279,15 +295,17 @@ def score_table(rows: pd.DataFrame, metric: str, mode: str) -> Table:
     models, views = list(rows["model"].unique()), list(rows["view"].unique())
     mean, spread = over_runs(rows, models, views)
     shared = [view for view in views if mean[view].count() == len(models)]
-    last_mean, last_spread = over_runs(mean_of_views(rows, shared), models, ["mean"])
-    mean = pd.concat([mean, last_mean], axis=1).T
-    spread = pd.concat([spread, last_spread], axis=1).T
+    if shared:
+        last_mean, last_spread = over_runs(mean_of_views(rows, shared), models, ["mean"])
+        mean = pd.concat([mean, last_mean], axis=1)
+        spread = pd.concat([spread, last_spread], axis=1)
+    mean, spread = mean.T, spread.T
     rounded = mean.map(_short)
     direction = better(metric)
     best = mean.max(axis=1) if direction == "higher" else mean.min(axis=1)
     bold = rounded.eq(best.map(_short), axis=0) & mean.notna() & (direction is not None)
     cells = rounded + spread.map(lambda value: f" ± {_short(value)}" if pd.notna(value) else "")
-    cells.insert(0, "view", [*map(str, views), f"mean of {len(shared)}"])
+    cells.insert(0, "view", [*map(str, views), *([f"mean of {len(shared)}"] if shared else [])])
     bold.insert(0, "view", False)
     data = f"{rows['dataset'].iloc[0]}, " if "dataset" in rows else ""
     caption = f"{data}{metric_label(metric)}; {MODES.get(mode, mode)}"

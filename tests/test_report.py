@@ -143,6 +143,36 @@ def test_best_score_is_bold_in_the_direction_of_the_metric():
     assert not open_ended.bold.any()
 
 
+def test_no_mean_over_views_that_not_all_models_scored():
+    rows = scores({"a": [0.7, np.nan], "b": [np.nan, 0.4]})
+    table = score_table(rows, "pearson", "view_out")
+    assert table.frame["view"].tolist() == ["view0", "view1"]
+    assert table.bold is not None
+    assert table.bold.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("config", "columns"),
+    [
+        ({"kl_weight": 0.0, "contrastive_weight": 0.1}, {"contrastive"}),
+        ({"kl_weight": 1.0, "contrastive_weight": 0.0}, {"kl"}),
+        ({}, {"kl", "contrastive"}),
+    ],
+)
+def test_terms_without_weight_are_left_out(tmp_path, monkeypatch, config: dict, columns: set):
+    drawn = {}
+    monkeypatch.setattr(
+        "jaxomics.report.training_curves", lambda _, off: drawn.update(off=off) or new_figure(1, 1)
+    )
+    (tmp_path / "config.json").write_text(json.dumps({"settings": {"hyper": config}}))
+    row = {"epoch": 1, "split": "train", "loss": 1.5, "kl": 0.5, "contrastive": 0.25}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+    text = read(run_report(tmp_path)).text
+    section = text[text.index("at the last epoch") :]
+    assert {name for name in ("kl", "contrastive") if name in section} == columns
+    assert set(drawn["off"]) == {"kl", "contrastive"} - columns
+
+
 def test_folds_become_mean_and_deviation():
     rows = scores({"a": [0.6]})
     both = pd.concat([rows, rows.assign(fold=1, value=0.8)])

@@ -88,8 +88,9 @@ def score_bars(scores: pd.DataFrame, metric: str) -> Figure:
 
     Bars are means over folds and seeds, error bars one standard deviation over them; with scores
     of all folds together, bars are these and error bars standard errors over folds. The mean takes
-    the views that every model scored, so that models are compared on the same ones; with one view
-    there is none. A score that does not exist is written as `n/a`. Modes stand one below the other.
+    the views that every model scored, so that models are compared on the same ones; there is none
+    with one view, or where the models have no scored view in common. A score that does not exist
+    is written as `n/a`. Modes stand one below the other.
 
     Args:
       scores: tidy score table of one data set.
@@ -121,6 +122,9 @@ def score_bars(scores: pd.DataFrame, metric: str) -> Figure:
         if len(views) == 1:
             continue
         shared = list(mean.columns[mean.notna().all(axis=0)])
+        if not shared:
+            panels[1].set_visible(False)
+            continue
         mean, spread = over_runs(mean_of_views(chosen, shared), models, ["mean"])
         mean.columns = [f"mean of {len(shared)}"]
         _draw_bars(panels[1], mean, spread)

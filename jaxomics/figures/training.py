@@ -1,6 +1,6 @@
 """Training curves: what `metrics.jsonl` holds, over epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,9 @@ _UNITS = {
 _LOG_RATIO = 30.0
 
 
-def training_curves(metrics: pd.DataFrame, columns: Sequence[str] | None = None) -> Figure:
+def training_curves(
+    metrics: pd.DataFrame, columns: Sequence[str] | None = None, *, off: Collection[str] = ()
+) -> Figure:
     """Draw one panel per metric over epochs, training beside validation.
 
     Small panels instead of one crowded plot: twelve views stay readable. With several replicas
@@ -39,13 +41,15 @@ def training_curves(metrics: pd.DataFrame, columns: Sequence[str] | None = None)
       metrics: one row per epoch, replica and split, as in `metrics.jsonl`; columns `epoch`,
         `split`, metrics, and `replica` (optional).
       columns: metrics to draw; by default the loss, `reconstruction/VIEW` of every view, the
-        learning rate, KL, contrastive loss and gradient norm, as far as they exist.
+        learning rate, KL, contrastive loss and gradient norm, as far as they exist; loss terms
+        that are 0 throughout, because the model leaves them out, have no panel.
+      off: names of loss terms that have no weight in the loss, hence no panel either.
 
     Raises:
       ValueError: a column is absent, or no metric has any value.
     """
     require(metrics, ["epoch", "split", *(columns or ())], "training metrics")
-    shown = list(columns) if columns is not None else _default_columns(metrics)
+    shown = list(columns) if columns is not None else _default_columns(metrics, off)
     shown = [column for column in shown if metrics[column].count() > 0]
     if not shown:
         raise ValueError(
@@ -71,12 +75,14 @@ def training_curves(metrics: pd.DataFrame, columns: Sequence[str] | None = None)
     return figure
 
 
-def _default_columns(metrics: pd.DataFrame) -> list[str]:
-    """Return the metrics that exist, in reading order."""
+def _default_columns(metrics: pd.DataFrame, off: Collection[str]) -> list[str]:
+    """Return the metrics that exist, in reading order, without the loss terms that are off."""
     views = [name for name in metrics.columns if str(name).startswith(RECONSTRUCTION)]
     views = views or ["reconstruction"]
-    wanted = ["loss", *views, "lr", "kl", "contrastive", "grad_norm"]
-    return [name for name in wanted if name in metrics.columns]
+    terms = ["kl", "contrastive"]
+    absent = {name for name in terms if name in metrics and not metrics[name].fillna(0).any()}
+    wanted = ["loss", *views, "lr", *terms, "grad_norm"]
+    return [name for name in wanted if name in metrics.columns and name not in {*off, *absent}]
 
 
 def _draw_metric(axes: Axes, metrics: pd.DataFrame, column: str) -> None:

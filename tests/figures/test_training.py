@@ -60,6 +60,17 @@ def test_metric_without_values_is_left_out():
     assert "KL divergence" not in panels(training_curves(table))
 
 
+def test_loss_terms_that_are_off_have_no_panel():
+    table = metrics(["rna"], 2).assign(kl=0.3, contrastive=0.0)
+    assert list(panels(training_curves(table)))[3:] == ["KL divergence"]
+    assert list(panels(training_curves(table, off=["kl"]))) == [
+        "total loss",
+        "rna",
+        "learning rate",
+    ]
+    assert list(panels(training_curves(table, ["contrastive"]))) == ["contrastive loss"]
+
+
 def test_wide_ranges_are_drawn_on_a_log_scale():
     table = metrics(["rna"], 3)
     table["loss"] = np.where(table["epoch"] == 0, 1000.0, 1.0)
