@@ -2,14 +2,13 @@
 
 import json
 import os
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxomics.config import config_hash, from_json, to_json
+from jaxomics.config import config_hash, to_json
 from jaxomics.data.conditionals import Conditionals
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort
@@ -18,8 +17,7 @@ from jaxomics.engine.checkpoint import load_model, save_model
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.inference import Member
-from jaxomics.models.registry import entry
-from jaxomics.presets import Settings
+from jaxomics.presets.settings import read_settings
 from jaxomics.residuals import Factors
 from jaxomics.version import __version__
 
@@ -103,7 +101,8 @@ def load_run(folder: str | Path) -> Estimator:
     path = Path(folder)
     record = read_config(path)
     stored = load_model(path / "checkpoints" / "model.npz")
-    estimator = Estimator(_settings(record), model=record["model"], seed=record["seed"])
+    settings = read_settings(record["model"], record["settings"])
+    estimator = Estimator(settings, model=record["model"], seed=record["seed"])
     estimator.preprocess_ = Preprocess.load(path / "preprocess")
     estimator.conditionals_ = Conditionals.load(path / "preprocess" / "conditionals.json")
     fitted = json.loads((path / "preprocess" / "fitted.json").read_text(encoding="utf-8"))
@@ -156,15 +155,6 @@ def read_config(folder: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path} cannot be read ({error}); train anew") from error
-
-
-def _settings(record: dict[str, Any]) -> Settings:
-    """Return the settings of a run, with the model's own types of config and hyper."""
-    known = entry(record["model"])
-    values = dict(record["settings"])
-    config = from_json(known.config, values.pop("config"))
-    hyper = from_json(known.hyper, values.pop("hyper"))
-    return replace(from_json(Settings, values), config=config, hyper=hyper)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -80,7 +80,8 @@ def best_settings(settings: Settings, values: dict[str, Any]) -> Settings:
       settings: as asked for.
       values: of the best trial, by field.
 
-    >>> best_settings(Settings(), {"latent": 8}).config.latent
+    >>> from jaxomics.presets import preset
+    >>> best_settings(preset("mosa", "paper"), {"latent": 8}).config.latent
     8
     """
     watched = replace(settings.train, valid_fraction=settings.train.valid_fraction or VALID)

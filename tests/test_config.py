@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from jaxomics.config import config_hash, from_json, to_json
 from jaxomics.errors import InputError
-from jaxomics.presets import PRESETS, Settings
+from jaxomics.presets import PRESETS
+from jaxomics.presets.settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,13 @@ def test_any_settings_survive_json(settings: Outer):
     assert from_json(Outer, json.loads(json.dumps(to_json(settings)))) == settings
 
 
-@pytest.mark.parametrize("name", list(PRESETS["mosa"]))
-def test_presets_survive_json(name: str):
-    settings = PRESETS["mosa"][name]
+@pytest.mark.parametrize(
+    ("model", "name"), [(model, name) for model, presets in PRESETS.items() for name in presets]
+)
+def test_presets_survive_json(model: str, name: str):
+    settings = PRESETS[model][name]
     text = json.dumps(to_json(settings))
-    assert from_json(Settings, json.loads(text)) == settings
+    assert read_settings(model, json.loads(text)) == settings
 
 
 def test_absent_fields_take_defaults_and_whole_numbers_become_floats():

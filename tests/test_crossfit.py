@@ -12,7 +12,7 @@ from jaxomics.engine.state import Split, Train
 from jaxomics.estimator import Estimator
 from jaxomics.inference import complete, pick
 from jaxomics.models.mosa import Config
-from jaxomics.presets import RECOMMENDED
+from jaxomics.presets.mosa import RECOMMENDED
 
 ROWS = Split(np.arange(3, 26), 23, np.array([0, 1]), 2)
 CROSSED = Train(epochs=2, batch_size=8, ensemble=4, cross_fit=True)

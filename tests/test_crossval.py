@@ -18,7 +18,7 @@ from jaxomics.engine.state import Train
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS
-from jaxomics.models.mosa import Config
+from jaxomics.models.mosa import Config, Hyper
 from jaxomics.presets import Settings
 
 
@@ -120,6 +120,7 @@ def test_a_models_fold_is_predicted_by_that_folds_estimator(cohort: MultiOmics):
     small = cohort.select_views(views)
     settings = Settings(
         config=Config(latent=4, hidden=(8,), view_latent=4, contrastive="none"),
+        hyper=Hyper(),
         train=Train(epochs=2, batch_size=32),
         conditionals=ConditionalsConfig(columns=()),
     )

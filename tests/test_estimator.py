@@ -13,7 +13,8 @@ from jaxomics.data.simulate import simulate_depmap
 from jaxomics.engine.state import Train
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
-from jaxomics.presets import RECOMMENDED, Settings
+from jaxomics.presets import Settings
+from jaxomics.presets.mosa import RECOMMENDED
 
 VIEWS = ("proteomics", "drugresponse", "copynumber")
 TINY = replace(

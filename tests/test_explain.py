@@ -22,7 +22,8 @@ from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.explain import How
 from jaxomics.explanation import Explanation, compare
-from jaxomics.presets import PAPER, RECOMMENDED, Settings
+from jaxomics.presets import Settings
+from jaxomics.presets.mosa import PAPER, RECOMMENDED
 
 VIEWS = ("proteomics", "drugresponse", "crisprcas9")
 SMALL: dict[str, Any] = {"latent": 3, "hidden": (6,), "view_latent": 4}

@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": BASE | {"data.batch", "nn", "losses", "models"},
     "engine": ENGINE,
     "attribution": BASE | {"data.batch", "models.base", "engine.devices", "attribution"},
+    "presets": BASE | {"data.preprocess", "data.conditionals", "engine.state", "models", "presets"},
     "metrics": {"types", "errors", "metrics"},
     "figures": {"figures.style", "errors"},
     "search": BASE | {"data.batch", "engine", "models", "search"},

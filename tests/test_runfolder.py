@@ -16,7 +16,7 @@ from jaxomics.engine.fit import Recorder
 from jaxomics.engine.state import Train
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
-from jaxomics.presets import PAPER, RECOMMENDED
+from jaxomics.presets.mosa import PAPER, RECOMMENDED
 from jaxomics.runfolder import (
     describe_run,
     finish_run,

@@ -13,12 +13,13 @@ from jaxomics.data.preprocess import PreprocessConfig
 from jaxomics.data.simulate import simulate_depmap
 from jaxomics.engine.state import Train
 from jaxomics.errors import InputError
-from jaxomics.models.mosa import Config
+from jaxomics.models.mosa import Config, Hyper
 from jaxomics.presets import Settings
 from jaxomics.selection import Selection, draw_candidates, select
 
 TINY = Settings(
     config=Config(latent=4, hidden=(8,), view_latent=4, contrastive="none"),
+    hyper=Hyper(),
     train=Train(epochs=3, batch_size=16),
     preprocess=PreprocessConfig(encoder_filter="none", min_views=1, missing_filtered=()),
     conditionals=ConditionalsConfig(columns=()),

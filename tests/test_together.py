@@ -15,13 +15,14 @@ from jaxomics.data.split import make_folds
 from jaxomics.engine.state import Train
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
-from jaxomics.models.mosa import Config
+from jaxomics.models.mosa import Config, Hyper
 from jaxomics.presets import Settings
 from jaxomics.together import fit_together
 
 VIEWS = ("proteomics", "drugresponse")
 TINY = Settings(
     config=Config(latent=4, hidden=(8,), view_latent=4, contrastive="none"),
+    hyper=Hyper(),
     train=Train(epochs=4, batch_size=16, schedule="cosine"),
     preprocess=PreprocessConfig(encoder_filter="none", min_views=1, missing_filtered=()),
     conditionals=ConditionalsConfig(columns=("age", "tissue")),

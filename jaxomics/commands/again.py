@@ -11,7 +11,7 @@ def changes(settings: Settings, base: Settings) -> list[str]:
     """Return the options of `jaxomics train` that make settings of a preset's.
 
     >>> from dataclasses import replace
-    >>> from jaxomics.presets import PAPER
+    >>> from jaxomics.presets.mosa import PAPER
     >>> changes(replace(PAPER, config=replace(PAPER.config, hidden=(0.7, 0.4), skip=True)), PAPER)
     ['--hidden', '0.7', '0.4', '--skip']
     """

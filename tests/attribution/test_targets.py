@@ -20,7 +20,7 @@ from jaxomics.data.batch import DataSpec, Link, Standard, ViewSpec, gather, make
 from jaxomics.errors import InputError
 from jaxomics.inference import Member, complete, encode
 from jaxomics.models import mosa
-from jaxomics.presets import PAPER, RECOMMENDED
+from jaxomics.presets.mosa import PAPER, RECOMMENDED
 
 FEATURES = {"rna": ["TP53", "KRAS", "RAS/MAPK"], "drug": ["nutlin-3", "afatinib"]}
 

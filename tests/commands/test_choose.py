@@ -6,7 +6,8 @@ import pytest
 
 from jaxomics.commands.choose import check_ranges, choose
 from jaxomics.errors import InputError
-from jaxomics.presets import PAPER, RECOMMENDED, quick
+from jaxomics.presets import quick
+from jaxomics.presets.mosa import PAPER, RECOMMENDED
 
 
 def test_preset_and_quick_decide_the_defaults():
