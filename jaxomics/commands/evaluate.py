@@ -14,10 +14,14 @@ from jaxomics.data.io import TABLE_SUFFIXES, read_cohort, read_indexed, write_ta
 from jaxomics.errors import InputError, unknown
 from jaxomics.metrics.embedding import evaluate_embedding as score_embedding
 from jaxomics.metrics.imputation import evaluate_imputation as score_imputation
+from jaxomics.metrics.translation import NINE
 from jaxomics.metrics.translation import evaluate_translation as score_translation
 
 HEADLINES = ("mean_r", "mean_relative_error", "pooled_r", "baseline_pooled_r", "coverage")
-"""Metrics of completed and translated tables that are printed; the file holds them all."""
+"""Metrics of completed tables that are printed; the file holds them all."""
+
+TRANSLATED = (*NINE, "mean_r2_varying", "n_constant", "median_r", "coverage")
+"""Metrics of translated tables that are printed."""
 
 Folder: TypeAlias = Positional[Annotated[Path, arg(metavar="DIR")]]
 Table: TypeAlias = Positional[Annotated[Path, arg(metavar="TABLE")]]
@@ -165,7 +169,7 @@ def evaluate_translation(
       overwrite: replace existing files.
 
     Returns:
-      The scores.
+      The scores; the nine metrics of Zhang and Guo 2021 are among them.
     """
     for path in (out, features):
         refuse_file(path, overwrite)
@@ -174,7 +178,7 @@ def evaluate_translation(
     write_table(scores, out, csv=csv, overwrite=overwrite)
     if features is not None:
         write_table(per_feature, features, csv=csv, overwrite=overwrite)
-    return Scored(scores, ("mean_r", "mean_relative_error", "r2", "mae", "rmse", "coverage"))
+    return Scored(scores, TRANSLATED)
 
 
 def _common(tables: dict[str, pd.DataFrame], truth: Path) -> list[str] | None:
