@@ -81,11 +81,32 @@ def plateau(
 
 
 def scheduled_rate(train: Train, step: Array, steps: int) -> Array:
-    """Return the factor on the learning rate at a step out of `steps`: 1, or the cosine."""
-    if train.schedule != "cosine":
-        return jnp.ones((), jnp.float32)
+    """Return the factor on the learning rate at a step out of `steps`.
+
+    1 for `constant` and `plateau`; the cosine with its warm-up, by step; `linear` and `step` by
+    epoch: with E epochs, the last D of them in decay, epoch k = 1..E of `linear` has the factor
+    1 - max(0, k - (E - D)) / (D + 1) (Zhang and Guo 2021), so the last one is not lost.
+
+    >>> train = Train(epochs=3, schedule="linear", decay_epochs=1)
+    >>> [float(scheduled_rate(train, jnp.asarray(step), 6)) for step in range(6)]
+    [1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
+    """
+    if train.schedule == "cosine":
+        return _cosine(train, step, steps).astype(jnp.float32)
+    epoch = step // (steps // train.epochs) + 1
+    if train.schedule == "linear":
+        decay = min(train.decay_epochs, train.epochs)
+        decayed = jnp.maximum(epoch - (train.epochs - decay), 0)
+        return 1.0 - decayed.astype(jnp.float32) / (decay + 1)
+    if train.schedule == "step":
+        return jnp.float32(train.step_factor) ** ((epoch - 1) // train.step_epochs)
+    return jnp.ones((), jnp.float32)
+
+
+def _cosine(train: Train, step: Array, steps: int) -> Array:
+    """Return the factor of the schedule `cosine`: a linear rise, then half a wave."""
     warm = max(round(train.warmup * steps), 1)
     rising = (step + 1) / warm
     share = jnp.clip((step - warm) / max(steps - warm, 1), 0.0, 1.0)
     falling = train.floor_factor + (1 - train.floor_factor) * 0.5 * (1 + jnp.cos(jnp.pi * share))
-    return jnp.where(step < warm, rising, falling).astype(jnp.float32)
+    return jnp.where(step < warm, rising, falling)

@@ -18,9 +18,15 @@ class Train:
       epochs: passes over the training rows.
       batch_size: rows per step; never more than there are. The last incomplete batch is dropped.
       schedule: `constant`; `plateau` lowers the rate when validation stalls (needs validation
-        rows); `cosine` warms up linearly and falls to `floor_factor` of the rate.
+        rows); `cosine` warms up linearly and falls to `floor_factor` of the rate; `linear` is
+        constant until it falls over the last `decay_epochs`; `step` multiplies the rate by
+        `step_factor` every `step_epochs`.
       warmup: share of the steps that `cosine` warms up.
       floor_factor: where `cosine` ends, as a share of the learning rate.
+      decay_epochs: last epochs of `linear`, whose rate falls by equal steps and ends above 0;
+        never more than there are.
+      step_epochs: how often `step` lowers the rate.
+      step_factor: what it multiplies the rate by.
       plateau_factor: what `plateau` multiplies the rate by.
       plateau_patience: it does so on the (patience + 1)-th epoch without improvement.
       plateau_threshold: least relative change that counts as improvement.
@@ -36,9 +42,12 @@ class Train:
 
     epochs: int = 500
     batch_size: int = 256
-    schedule: Literal["constant", "plateau", "cosine"] = "constant"
+    schedule: Literal["constant", "plateau", "cosine", "linear", "step"] = "constant"
     warmup: float = 0.05
     floor_factor: float = 0.01
+    decay_epochs: int = 0
+    step_epochs: int = 50
+    step_factor: float = 0.1
     plateau_factor: float = 0.6
     plateau_patience: int = 7
     plateau_threshold: float = 1e-4
@@ -52,11 +61,13 @@ class Train:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for name in ("epochs", "batch_size", "ensemble"):
+        for name in ("epochs", "batch_size", "ensemble", "step_epochs"):
             if getattr(self, name) < 1:
                 raise InputError(f"expected {name} of at least 1, found {getattr(self, name)}")
         if not 0 <= self.valid_fraction < 1:
             raise InputError(f"expected valid_fraction in [0, 1), found {self.valid_fraction}")
+        if self.decay_epochs < 0:
+            raise InputError(f"expected decay_epochs of at least 0, found {self.decay_epochs}")
         if self.schedule == "plateau" and self.valid_fraction == 0:
             raise InputError("the plateau schedule watches validation: set valid_fraction above 0")
         if self.stop_patience is not None and self.valid_fraction == 0:

@@ -90,6 +90,18 @@ def test_cosine_with_warm_up_is_the_closed_form(warmup: float, steps: int):
     assert float(scheduled_rate(Train(), jnp.int32(3), steps)) == 1.0
 
 
+def test_linear_decay_by_epoch_ends_above_zero():
+    train = Train(epochs=8, schedule="linear", decay_epochs=3)
+    found = scheduled_rate(train, jnp.arange(16), 16)
+    np.testing.assert_allclose(found, np.repeat([1, 1, 1, 1, 1, 3 / 4, 2 / 4, 1 / 4], 2), atol=1e-7)
+
+
+def test_step_schedule_divides_by_ten():
+    train = Train(epochs=5, schedule="step", step_epochs=2)
+    found = scheduled_rate(train, jnp.arange(10), 10)
+    np.testing.assert_allclose(found, np.repeat([1, 1, 0.1, 0.1, 0.01], 2), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -97,6 +109,7 @@ def test_cosine_with_warm_up_is_the_closed_form(warmup: float, steps: int):
         ({"ensemble": 0}, "ensemble of at least 1"),
         ({"valid_fraction": 1.0}, "valid_fraction"),
         ({"schedule": "plateau"}, "plateau schedule watches validation"),
+        ({"decay_epochs": -1}, "decay_epochs of at least 0"),
         ({"stop_patience": 3}, "early stopping watches validation"),
     ],
 )
