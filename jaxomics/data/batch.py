@@ -93,12 +93,20 @@ class Data(struct.PyTreeNode):
       observed: bool [n, features] per view.
       conditionals: [n, conditionals], ready for use.
       labels: int [n], -1 = unlabelled.
+
+    Where replicas differ in them, conditionals or labels have a leading replica axis (`own`).
     """
 
     x: Views
     observed: Views
     conditionals: Array
     labels: Array
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Names of the fields that have a leading replica axis."""
+        plain = {"conditionals": 2, "labels": 1}
+        return tuple(name for name, ndim in plain.items() if getattr(self, name).ndim > ndim)
 
 
 class Batch(struct.PyTreeNode):
@@ -164,4 +172,25 @@ def gather(data: Data, standard: Standard, rows: Array, weight: Array) -> Batch:
         conditionals=dict.fromkeys(names, data.conditionals[rows]),
         labels=dict.fromkeys(names, labels),
         weight=dict.fromkeys(names, weight),
+    )
+
+
+def gather_views(data: Data, standard: Standard, rows: Views, weight: Views) -> Batch:
+    """Return rows of each view that have nothing to do with those of other views, standardised.
+
+    Args:
+      data: the cohort.
+      standard: scaling, as for `gather`.
+      rows: int [b] per view.
+      weight: [b] per view, 0 = padding; padding rows count as unobserved.
+    """
+    real = {v: weight[v] > 0 for v in data.x}
+    observed = {v: data.observed[v][rows[v]] & real[v][:, None] for v in data.x}
+    return Batch(
+        x={v: jnp.where(observed[v], standard.apply(v, data.x[v][rows[v]]), 0.0) for v in data.x},
+        observed=observed,
+        sample={v: rows[v] for v in data.x},
+        conditionals={v: data.conditionals[rows[v]] for v in data.x},
+        labels={v: jnp.where(real[v], data.labels[rows[v]], -1) for v in data.x},
+        weight={v: weight[v] for v in data.x},
     )

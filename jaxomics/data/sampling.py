@@ -34,3 +34,72 @@ def evaluation_plan(rows: Array, size: Array | int, batch: int) -> tuple[Array, 
     padded = jnp.pad(rows, (0, padding))
     weight = (jnp.arange(steps * batch) < size).astype(jnp.float32)
     return padded.reshape(steps, batch), weight.reshape(steps, batch)
+
+
+def per_view_plan(
+    key: Key, rows: Array, member: Array, labels: Array, batch: int, steps: int, *, balanced: bool
+) -> Array:
+    """Return int [steps, batch]: rows of one view, drawn regardless of the other views.
+
+    Every row of the view comes up once before any comes up again, in another order each time;
+    of the last, incomplete pass a random part is used. So an epoch shorter than the view leaves
+    out a random surplus, and a longer one starts the view anew.
+
+    Args:
+      key: PRNG key of this epoch and view.
+      rows: int [n].
+      member: bool [n], which of them the view has; at least one. Traced, so views and folds of
+        unequal size share one program.
+      labels: int [n], classes of the rows; -1 = unlabelled.
+      batch: rows per step.
+      steps: steps per epoch.
+      balanced: draw every class that the view has equally often, in each batch and to within one
+        row; rows without a label count as one class more.
+
+    >>> plan = per_view_plan(
+    ...     jax.random.key(0), jnp.arange(6), jnp.arange(6) < 3, jnp.zeros(6), 2, 3, balanced=False
+    ... )
+    >>> sorted(plan.ravel().tolist())
+    [0, 0, 1, 1, 2, 2]
+    """
+    order_key, pass_key = jax.random.split(key)
+    draws = jax.random.uniform(order_key, rows.shape)
+    if balanced:
+        return rows[_balanced(draws, member, labels, batch, steps)]
+    order, count = jnp.argsort(jnp.where(member, draws, 2.0)), jnp.sum(member)
+    places = jnp.arange(batch * steps)
+    words = jax.random.bits(pass_key, places.shape)
+    _, _, chosen = jax.lax.sort((places // count, words, places % count), num_keys=2)
+    return rows[order[chosen]].reshape(steps, batch)
+
+
+def _balanced(draws: Array, member: Array, labels: Array, batch: int, steps: int) -> Array:
+    """Return indices [steps, batch] of rows of a view, its classes equally often.
+
+    The rows are laid on a line, class after class, each class as long as any other, and read off
+    at equal distances. Neighbours on the line go to different steps, so each step sees it all.
+    """
+    label = jnp.where(member, labels, jnp.iinfo(jnp.int32).max)
+    order = jnp.lexsort((draws, label))
+    label, member = label[order], member[order]
+    size = jnp.searchsorted(label, label, side="right") - jnp.searchsorted(label, label)
+    line = jnp.cumsum(jnp.where(member, 1.0 / size, 0.0))
+    points = (jnp.arange(batch * steps) + draws[0]) / (batch * steps) * line[-1]
+    last = jnp.sum(member) - 1
+    chosen = jnp.minimum(jnp.searchsorted(line, points, side="right"), last)
+    return order[chosen].reshape(batch, steps).T
+
+
+def spread_plan(rows: Array, size: Array | int, batch: int) -> tuple[Array, Array]:
+    """Return rows [steps, batch] and weights as `evaluation_plan` does, but far apart.
+
+    Each step takes rows from all over the list. Where views lie one after the other, so that
+    neighbours have the same view only, every step then sees every view.
+
+    >>> rows, weight = spread_plan(jnp.array([5, 6, 7]), 3, 2)
+    >>> rows.tolist(), weight.tolist()
+    ([[5, 7], [6, 0]], [[1.0, 1.0], [1.0, 0.0]])
+    """
+    rows, weight = evaluation_plan(rows, size, batch)
+    steps = len(rows)
+    return rows.reshape(batch, steps).T, weight.reshape(batch, steps).T

@@ -1,17 +1,62 @@
 """An epoch is a scan over index rows of data that stay on the device."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from jaxomics.data.batch import Batch, Data, Standard, gather
-from jaxomics.data.sampling import evaluation_plan, paired_plan
+from jaxomics.data.batch import Batch, Data, Standard, gather, gather_views
+from jaxomics.data.sampling import evaluation_plan, paired_plan, per_view_plan, spread_plan
 from jaxomics.engine.control import scheduled_rate, update_control
 from jaxomics.engine.devices import Layout
 from jaxomics.engine.game import Step, named
 from jaxomics.engine.norms import sample
 from jaxomics.engine.state import Control, Split, Train, TrainState
-from jaxomics.models.base import Hyper, Model
-from jaxomics.types import Array, Metrics, Params
+from jaxomics.models.base import Hyper, Model, Sampling
+from jaxomics.types import Array, Key, Metrics, Params, Views
+
+Plan = Array | Views
+"""Rows of every step, int [steps, batch]: one array for all views, or one per view."""
+
+
+def draw_plan(
+    sampling: Sampling,
+    key: Key,
+    data: Data,
+    present: Views,
+    split: Split,
+    batch: int,
+    steps: int,
+) -> Plan:
+    """Return which rows go into which step of an epoch.
+
+    Args:
+      sampling: how batches are drawn.
+      key: PRNG key of this epoch.
+      data: the cohort, for its labels.
+      present: which rows of the cohort have each view (`rows_present`); read for `per_view`.
+      split: training rows.
+      batch: rows per step, and per view.
+      steps: steps per epoch.
+    """
+    rows = jnp.asarray(split.train)
+    if sampling.kind == "paired":
+        return paired_plan(key, rows, split.train_size, batch, steps)
+    real, labels = jnp.arange(len(rows)) < split.train_size, data.labels[rows]
+    return {
+        view: per_view_plan(
+            jax.random.fold_in(key, i), rows, real & present[view][rows], labels, batch, steps,
+            balanced=sampling.balanced,
+        )
+        for i, view in enumerate(sorted(data.x))
+    }  # fmt: skip
+
+
+def rows_present(model: Model, data: Data) -> Views:
+    """Return bool [n] per view: rows with any observed value; empty for paired batches."""
+    if model.sampling.kind == "paired":
+        return {}
+    return {view: jnp.any(seen, axis=1) for view, seen in data.observed.items()}
 
 
 def run_epoch(
@@ -19,23 +64,23 @@ def run_epoch(
     state: TrainState,
     data: Data,
     standard: Standard,
-    plan: Array,
+    plan: Plan,
     hyper: Hyper,
     train: Train,
     rate: Array,
     layout: Layout | None = None,
 ) -> tuple[TrainState, Metrics]:
-    """Take one step per row of `plan` ([steps, batch]); return metrics averaged over steps.
+    """Take one step per row of `plan`; return metrics averaged over steps.
 
     With a layout, devices split each batch.
     """
-    total = train.epochs * len(plan)
+    total = train.epochs * len(jax.tree.leaves(plan)[0])
 
-    def body(state: TrainState, rows: Array) -> tuple[TrainState, Metrics]:
+    def body(state: TrainState, rows: Plan) -> tuple[TrainState, Metrics]:
         factor = rate * scheduled_rate(train, state.step, total)
-        rows = layout.rows(rows) if layout else rows
-        batch = _batch(data, standard, rows, jnp.ones(len(rows)), layout)
-        return step(state, batch, hyper, factor)
+        rows = jax.tree.map(layout.rows, rows) if layout else rows
+        weight = jax.tree.map(lambda r: jnp.ones(len(r)), rows)
+        return step(state, _batch(data, standard, rows, weight, layout), hyper, factor)
 
     state, metrics = jax.lax.scan(body, state, plan)
     return state, jax.tree.map(jnp.mean, metrics)
@@ -53,9 +98,15 @@ def evaluate(
 ) -> Metrics:
     """Return the losses on the validation rows in evaluation mode, averaged over batches.
 
-    With a layout, devices split each batch; under `pmap` each sees the whole.
+    Every row counts once, whatever views it has. A batch holds as many rows as a training batch
+    does, over all views if these are drawn one by one. With a layout, devices split each batch;
+    under `pmap` each sees the whole.
     """
-    rows, weights = evaluation_plan(jnp.asarray(split.valid), split.valid_size, batch)
+    valid = jnp.asarray(split.valid)
+    if model.sampling.kind == "paired":
+        rows, weights = evaluation_plan(valid, split.valid_size, batch)
+    else:
+        rows, weights = spread_plan(valid, split.valid_size, batch * len(data.x))
 
     def body(carry: None, step: tuple[Array, Array]) -> tuple[None, Metrics]:
         found: Metrics = {}
@@ -72,11 +123,10 @@ def evaluate(
     return jax.tree.map(lambda m: jnp.sum(m * counts) / jnp.maximum(jnp.sum(counts), 1.0), metrics)
 
 
-def _batch(
-    data: Data, standard: Standard, rows: Array, weight: Array, layout: Layout | None
-) -> Batch:
+def _batch(data: Data, standard: Standard, rows: Plan, weight: Any, layout: Layout | None) -> Batch:
     """Return rows of the data, split over devices if there is a layout."""
-    batch = gather(data, standard, rows, weight)
+    take: Any = gather_views if isinstance(rows, dict) else gather
+    batch = take(data, standard, rows, weight)
     return layout.split(batch) if layout else batch
 
 
@@ -133,11 +183,12 @@ def run_epochs(
       layout: how devices split batches; by default none does.
     """
     steps, batch, length = shape
+    present = rows_present(model, data)
 
     @jax.jit  # Traced once, for the shapes of the metrics and for the loop.
     def one(state: TrainState, control: Control, epoch: Array):
         key = jax.random.fold_in(jax.random.fold_in(state.key, 2**31 - 1), epoch)
-        plan = paired_plan(key, jnp.asarray(split.train), split.train_size, batch, steps)
+        plan = draw_plan(model.sampling, key, data, present, split, batch, steps)
         before = sample_players(model, state.params)
         new, metrics = run_epoch(
             step, state, data, standard, plan, hyper, train, control.rate, layout

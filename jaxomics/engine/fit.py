@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxomics.data.batch import Data, Standard, gather
 from jaxomics.engine.checkpoint import stored_size
@@ -82,7 +83,7 @@ def fit(
     recorder = recorder or Recorder()
     if is_writer():
         stored_size(recorder.folder, 1, resume=recorder.resume)
-    shape = epoch_shape(train, int(split.train_size))
+    shape = run_shape(model, train, data, split)
     layout = make_layout(1, devices, batch=shape[1], backend=backend)
     programs = jitted(make_programs(model, train, shape, layout=layout), layout)
     settings = Settings(data, standard, jax.tree.map(jnp.asarray, split), floats(hyper))
@@ -123,7 +124,7 @@ def prepare(
     key: Key,
 ) -> Prepared:
     """Return fresh carries and the program that trains them; arguments as for `fit`."""
-    shape = epoch_shape(train, int(split.train_size))
+    shape = run_shape(model, train, data, split)
     programs = jitted(make_programs(model, train, shape))
     settings = Settings(data, standard, jax.tree.map(jnp.asarray, split), floats(hyper))
     return Prepared(programs.epochs, *begin(programs, settings, key), settings, shape)
@@ -193,9 +194,8 @@ def jitted(programs: Programs, layout: Layout | None = None) -> Programs:
 def placed(settings: Settings, layout: Layout) -> Settings:
     """Return settings on the devices that need them: data on all, the rest by replica."""
     data, standard, split, hyper = settings
-    shared = layout.share(data)
-    if data.conditionals.ndim == 3:
-        shared = shared.replace(conditionals=layout.spread(data.conditionals))
+    own = {name: layout.spread(getattr(data, name)) for name in data.own}
+    shared = layout.share(data).replace(**own)
     return Settings(shared, *layout.spread((standard, split, hyper)))
 
 
@@ -221,6 +221,45 @@ def _go_on(start: TrainState, train: Train, layout: Layout) -> Carry:
 def floats(hyper: Hyper) -> Hyper:
     """Return hyper-parameters as float32 arrays."""
     return jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), hyper)
+
+
+def run_shape(model: Model, train: Train, data: Data, split: Split) -> tuple[int, int, int]:
+    """Return steps per epoch, batch size and buffer length of a run, or of all its replicas.
+
+    Replicas share one program, so the smallest decides.
+
+    Args:
+      model: how it draws batches.
+      train: batch size and epochs.
+      data: the cohort, for the rows of each view.
+      split: training rows, of one replica or with a leading replica axis.
+
+    Raises:
+      InputError: fewer than two training rows, or in some view if each is drawn by itself.
+    """
+    if model.sampling.kind == "paired":
+        return epoch_shape(train, int(jnp.min(jnp.asarray(split.train_size))))
+    counts = rows_per_view(data, split)
+    for view, found in counts.items():
+        if found.min() < 2:
+            raise InputError(
+                f"expected at least 2 training samples with view {view}, found {found.min()}; "
+                "add samples, or leave the view out"
+            )
+    batch = min(train.batch_size, *(int(found.min()) for found in counts.values()))
+    ends = np.stack(list(counts.values())) // batch
+    epoch = ends.min(axis=0) if model.sampling.length == "min" else ends.max(axis=0)
+    return int(epoch.min()), batch, min(BUFFER, train.epochs)
+
+
+def rows_per_view(data: Data, split: Split) -> dict[str, np.ndarray]:
+    """Return how many training rows have any value of each view, int [replicas or 1]."""
+    rows = np.atleast_2d(np.asarray(split.train))
+    real = np.arange(rows.shape[1]) < np.reshape(split.train_size, (-1, 1))
+    return {
+        view: np.sum(np.asarray(jnp.any(seen, axis=1))[rows] & real, axis=1)
+        for view, seen in data.observed.items()
+    }
 
 
 def epoch_shape(train: Train, size: int) -> tuple[int, int, int]:

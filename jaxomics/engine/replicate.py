@@ -25,11 +25,11 @@ from jaxomics.engine.fit import (
     Programs,
     Settings,
     begin,
-    epoch_shape,
     floats,
     jitted,
     make_programs,
     placed,
+    run_shape,
 )
 from jaxomics.engine.processes import from_writer, highest, is_writer
 from jaxomics.engine.state import FitResult, Split, Train
@@ -66,7 +66,8 @@ def fit_many(
     Args:
       model: what to train.
       data: the cohort on the device; its conditionals may be [replicas, n, c], since they are
-        scaled on each fold's training rows.
+        scaled on each fold's training rows, and its labels [replicas, n], since replicas may
+        know different ones.
       standards: scaling with a leading replica axis, fitted on each fold's training rows.
       splits: rows with a leading replica axis, padded to equal length (`stack`).
       hypers: traced settings with a leading replica axis.
@@ -95,15 +96,15 @@ def fit_many(
     recorder = recorder or Recorder()
     settings = Settings(data, standards, jax.tree.map(jnp.asarray, splits), floats(hypers))
     replicas = _count(settings, keys)
-    shape = epoch_shape(train, int(jnp.min(settings.split.train_size)))
+    shape = run_shape(model, train, data, settings.split)
     together = min(replicas, max(max_replicas or replicas, 1))
     layout = make_layout(together, devices, batch=shape[1], backend=backend)
-    own = data.conditionals.ndim == 3
-    programs = _programs(model, train, shape, layout, freeze=halt is not None, own=own)
+    programs = _programs(model, train, shape, layout, freeze=halt is not None, own=data.own)
     begun = time.perf_counter()
     size = _size(programs, settings, keys, recorder, max_replicas, layout)
     sizing = time.perf_counter() - begun
-    settings = settings._replace(data=layout.share(data).replace(conditionals=data.conditionals))
+    own = {name: getattr(data, name) for name in data.own}
+    settings = settings._replace(data=layout.share(data).replace(**own))
     chunks = [
         _chunk(programs, settings, keys, range(first, min(first + size, replicas)), size, layout)
         for first in range(0, replicas, size)
@@ -140,27 +141,26 @@ def _programs(
     layout: Layout,
     *,
     freeze: bool,
-    own: bool,
+    own: tuple[str, ...],
 ) -> Programs:
     """Return the jitted functions of many replicas; equal arguments share what was compiled.
 
     Args:
       model, train, shape, layout, freeze: as for `make_programs`.
-      own: conditionals have a replica axis.
+      own: fields of the data that have a replica axis.
     """
     one = make_programs(model, train, shape, freeze=freeze, layout=layout)
     return jitted(_mapped(one, _axes(own), layout), layout)
 
 
-def _axes(own: bool) -> tuple:
+def _axes(own: tuple[str, ...]) -> tuple:
     """Return which axis of data, scaling, split and hypers counts replicas.
 
     Args:
-      own: the data's conditionals have a replica axis.
+      own: fields of the data that have a replica axis.
     """
-    conditionals: Any = 0 if own else None
-    shared: Any = Data(x=None, observed=None, conditionals=conditionals, labels=None)  # pyright: ignore
-    return shared, 0, 0, 0
+    shared: Any = Data(x=None, observed=None, conditionals=None, labels=None)  # pyright: ignore
+    return shared.replace(**dict.fromkeys(own, 0)), 0, 0, 0
 
 
 def _mapped(programs: Programs, axes: tuple, layout: Layout | None = None) -> Programs:
@@ -184,8 +184,7 @@ def _count(settings: Settings, keys: Key) -> int:
         "splits": settings.split,
         "hypers": settings.hyper,
     }
-    if settings.data.conditionals.ndim == 3:
-        parts["conditionals"] = settings.data.conditionals
+    parts |= {name: getattr(settings.data, name) for name in settings.data.own}
     for name, part in parts.items():
         found = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(part)}
         if found - {keys.shape[:1]}:
@@ -199,8 +198,7 @@ def _count(settings: Settings, keys: Key) -> int:
 def _select(settings: Settings, keys: Key, replicas: Array | np.ndarray) -> tuple[Settings, Key]:
     """Return the settings and keys of some replicas."""
     data, *own = settings
-    if data.conditionals.ndim == 3:
-        data = data.replace(conditionals=data.conditionals[replicas])
+    data = data.replace(**{name: getattr(data, name)[replicas] for name in data.own})
     mine, keys = jax.tree.map(lambda leaf: jnp.asarray(leaf)[replicas], (own, keys))
     return Settings(data, *mine), keys
 
