@@ -18,7 +18,7 @@ from jaxomics.data.align import feature_report, match_features
 from jaxomics.data.atomic import whole_file
 from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics, view_kind
 from jaxomics.data.filters import ever_essential, fit_missing_filter, variable_features
-from jaxomics.data.scaling import Standard, fit_standard, invert_standard
+from jaxomics.data.scaling import Standard, fit_range, fit_standard, invert_standard
 from jaxomics.errors import InputError, unknown
 
 ESSENTIAL_VIEWS = ("crisprcas9",)
@@ -33,7 +33,8 @@ class PreprocessConfig:
     """Choices of preprocessing; the defaults are those of Cai et al. 2024 but for `fit_scope`.
 
     Attributes:
-      scaling: `zscore` standardises every feature; `none` keeps the units.
+      scaling: `zscore` standardises every feature; `minmax` brings its range among the samples
+        that it is fitted to to 0 to 1; `none` keeps the units.
       unscaled: views that keep their units in any case.
       max_missing: a feature is kept if its missing share is strictly below.
       missing_filtered: views that `max_missing` applies to. Names that a cohort lacks are
@@ -48,7 +49,7 @@ class PreprocessConfig:
       seed: for the mixture behind the spread filter.
     """
 
-    scaling: Literal["zscore", "none"] = "zscore"
+    scaling: Literal["zscore", "minmax", "none"] = "zscore"
     unscaled: tuple[str, ...] = ("copynumber",)
     max_missing: float = 0.85
     missing_filtered: tuple[str, ...] | Literal["all"] = (
@@ -65,7 +66,7 @@ class PreprocessConfig:
 
     def __post_init__(self) -> None:
         for name, known in (
-            ("scaling", ("zscore", "none")),
+            ("scaling", ("zscore", "minmax", "none")),
             ("encoder_filter", ("paper", "none")),
             ("fit_scope", ("train", "all")),
         ):
@@ -82,8 +83,10 @@ class ViewPreprocess:
     Attributes:
       features: names of the kept features, in order.
       encoder: int [e], columns among the kept features that the encoder sees.
-      mean: float32 [features], 0 for a view that keeps its units.
-      scale: float32 [features], 1 for a view that keeps its units.
+      mean: float32 [features], what is subtracted: mean or least value; 0 for a view that keeps
+        its units.
+      scale: float32 [features], what is divided by: deviation or range; 1 for a view that keeps
+        its units.
       kind: `binary`, `ordinal` or `continuous`.
     """
 
@@ -295,7 +298,7 @@ def _fit_view(
         )
     notes.extend((name, "encoder", feature, reason) for feature in rows.columns[~seen])
     standard = Standard(np.zeros(len(seen)), np.ones(len(seen)))
-    if config.scaling == "zscore" and name not in config.unscaled:
-        standard = fit_standard(values)
+    if config.scaling != "none" and name not in config.unscaled:
+        standard = {"zscore": fit_standard, "minmax": fit_range}[config.scaling](values)
     mean, scale = (part.astype(np.float32) for part in standard)
     return ViewPreprocess(rows.columns, np.flatnonzero(seen), mean, scale, kind)

@@ -19,7 +19,10 @@ COPY_NUMBER_PRECEDENCE = ("Neutral", "Deletion", "Loss", "Gain", "Amplification"
 
 
 class Standard(NamedTuple):
-    """Mean and divisor per feature, both [features]; see `fit_standard`."""
+    """What is subtracted and divisor per feature, both [features].
+
+    Mean and deviation (`fit_standard`), or least value and range (`fit_range`).
+    """
 
     mean: np.ndarray
     scale: np.ndarray
@@ -81,6 +84,24 @@ def fit_standard(values: np.ndarray) -> Standard:
     scale = np.sqrt((deviation**2).sum(axis=0) / count)
     flat = scale <= 1e-12 * np.maximum(np.abs(mean), 1.0)
     return Standard(mean, np.where(flat, 1.0, scale))
+
+
+def fit_range(values: np.ndarray) -> Standard:
+    """Return least value and range per feature over the measured cells, which become 0 to 1.
+
+    A constant feature has scale 1; one without any value has least value 0 and scale 1. Values
+    that are met later may lie outside 0 to 1.
+
+    >>> fit_range(np.array([[1.0, 5.0, np.nan], [3.0, 5.0, np.nan]]))
+    Standard(mean=array([1., 5., 0.]), scale=array([2., 1., 1.]))
+    """
+    values = np.asarray(values, np.float64)
+    observed = np.isfinite(values)
+    low = np.where(observed, values, np.inf).min(axis=0)
+    high = np.where(observed, values, -np.inf).max(axis=0)
+    seen = observed.any(axis=0)
+    low, high = np.where(seen, low, 0.0), np.where(seen, high, 0.0)
+    return Standard(low, np.where(high > low, high - low, 1.0))
 
 
 def apply_standard(

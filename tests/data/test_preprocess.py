@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import norm
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.filters import (
@@ -22,6 +22,7 @@ from jaxomics.data.filters import (
 from jaxomics.data.preprocess import Preprocess, PreprocessConfig, enough_views, fit_preprocess
 from jaxomics.data.scaling import (
     apply_standard,
+    fit_range,
     fit_standard,
     invert_standard,
     ordinal_copy_number,
@@ -151,10 +152,24 @@ def test_standard_is_that_of_scikit_learn():
     )
 
 
+def test_range_is_that_of_scikit_learn():
+    values = np.random.default_rng(1).normal(3, 2, (12, 4))
+    values[3:7, 1] = np.nan
+    values[:, 2] = 7.3
+    standard = fit_range(values)
+    np.testing.assert_allclose(
+        apply_standard(values, standard), MinMaxScaler().fit_transform(values), atol=1e-12
+    )
+    assert standard.scale[2] == 1
+
+
 @settings(max_examples=40, deadline=None)
-@given(hnp.arrays(float, (6, 3), elements=st.floats(-1e3, 1e3) | st.just(float("nan"))))
-def test_standard_is_invertible(values):
-    standard = fit_standard(values)
+@given(
+    hnp.arrays(float, (6, 3), elements=st.floats(-1e3, 1e3) | st.just(float("nan"))),
+    st.sampled_from([fit_standard, fit_range]),
+)
+def test_standard_is_invertible(values, fit):
+    standard = fit(values)
     assert (standard.scale > 0).all()
     back = invert_standard(apply_standard(values, standard), standard)
     np.testing.assert_allclose(back, values, atol=1e-6)
@@ -192,6 +207,22 @@ def test_copy_number_keeps_its_units():
     assert fitted.kind == "ordinal"
     assert (fitted.mean == 0).all()
     assert (fitted.scale == 1).all()
+
+
+def test_ranges_are_those_of_the_training_samples_and_invert():
+    data = cohort()
+    config = PreprocessConfig(scaling="minmax", unscaled=(), encoder_filter="none", decimals=None)
+    fitted = fit_preprocess(data, config, data.samples[:20])
+    raw = fitted.arrays(data)
+    for name, view in fitted.views.items():
+        scaled = (raw[name] - view.mean) / view.scale
+        trained = scaled[:20][:, np.nanmax(scaled[:20], axis=0) > 0]  # constant features are 0
+        np.testing.assert_allclose(np.nanmin(trained, axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(np.nanmax(trained, axis=0), 1, atol=1e-6)
+        np.testing.assert_allclose(fitted.invert(name, scaled), raw[name], rtol=1e-5, atol=1e-5)
+    low = fitted.views["proteomics"].mean
+    beyond = (raw["proteomics"][20:] - low) / fitted.views["proteomics"].scale
+    assert np.nanmin(beyond) < 0  # held-out values may lie outside
 
 
 def test_train_scope_does_not_see_held_out_samples():
