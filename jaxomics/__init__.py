@@ -34,6 +34,7 @@ _HOMES = {
     "preset": "jaxomics.presets",
     "read_cohort": "jaxomics.data.io",
     "simulate_depmap": "jaxomics.data.simulate",
+    "simulate_intersim": "jaxomics.data.intersim",
     "sweep": "jaxomics.commands.sweep",
     "train": "jaxomics.commands.train",
     "translate": "jaxomics.commands.apply",

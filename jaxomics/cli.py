@@ -64,7 +64,10 @@ COMMANDS: dict[str, Command] = {
         "evaluate:evaluate_translation", "score a predicted table of any tool against the truth"
     ),
     "simulate depmap": Command(
-        "simulate:simulate", "write a simulated cell line cohort and its truth"
+        "simulate:depmap", "write a simulated cell line cohort and its truth"
+    ),
+    "simulate intersim": Command(
+        "simulate:intersim", "write simulated classes in three linked omics and their truth"
     ),
     "models": Command("models:models", "list the models"),
 }

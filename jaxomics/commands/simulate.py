@@ -1,14 +1,17 @@
-"""`simulate`: cohorts with known truth."""
+"""`simulate KIND`: cohorts with known truth; one function per kind, named in `cli.COMMANDS`."""
 
 from pathlib import Path
 
 from jaxomics.commands.options import Flag
 from jaxomics.commands.outputs import refuse_folder
+from jaxomics.data.intersim import LABEL, simulate_intersim, write_intersim
+from jaxomics.data.intersim_parameters import read_parameters, stand_in
 from jaxomics.data.simulate import SIZES, simulate_depmap, write_simulation
-from jaxomics.errors import unknown
+from jaxomics.data.unpair import make_unpaired, mask_labels
+from jaxomics.errors import InputError, unknown
 
 
-def simulate(*, out: Path, size: str = "small", seed: int = 0, overwrite: Flag = False) -> Path:
+def depmap(*, out: Path, size: str = "small", seed: int = 0, overwrite: Flag = False) -> Path:
     """Write a simulated cell line cohort with holes, and its truth in the subfolder `truth`.
 
     Seven views of cell lines, a table of mutations, labels, and planted biomarkers. The folder
@@ -27,4 +30,52 @@ def simulate(*, out: Path, size: str = "small", seed: int = 0, overwrite: Flag =
         raise unknown("size", size, SIZES)
     refuse_folder(out, overwrite)
     write_simulation(simulate_depmap(size, seed), out, overwrite=overwrite)
+    return out
+
+
+def intersim(
+    *,
+    out: Path,
+    n: int = 500,
+    classes: int = 5,
+    delta: tuple[float, float, float] = (2.0, 2.0, 2.0),
+    p_dmp: float = 0.2,
+    unpaired: Flag = False,
+    label_share: float = 1.0,
+    parameters: Path | None = None,
+    seed: int = 0,
+    overwrite: Flag = False,
+) -> Path:
+    """Write classes of samples in three linked omics (InterSIM), and their truth in `truth`.
+
+    Methylation, expression and protein of classes of equal size. `truth` holds the complete
+    tables, all labels, and which features each class shifts. The folder reads like any other
+    data.
+
+    Args:
+      out: folder to write.
+      n: number of samples.
+      classes: number of classes.
+      delta: shift of differential features in methylation, expression and protein.
+      p_dmp: chance that a CpG is differential in a class.
+      unpaired: let every sample keep one view.
+      label_share: share of the labels that is kept, in each view and class.
+      parameters: .npz file with the original parameters; without it a stand-in of the same
+        statistics is taken.
+      seed: the same seed gives the same cohort.
+      overwrite: replace existing files.
+
+    Returns:
+      The folder.
+    """
+    if classes < 1:
+        raise InputError(f"expected at least 1 class, found {classes}; raise --classes")
+    refuse_folder(out, overwrite)
+    source = read_parameters(parameters) if parameters else stand_in()
+    shares = (1 / classes,) * classes
+    sim = simulate_intersim(source, n, shares, delta, p_dmp, seed=seed)
+    cohort = make_unpaired(sim.cohort, LABEL, seed) if unpaired else sim.cohort
+    if label_share != 1:
+        cohort = mask_labels(cohort, LABEL, share=label_share, seed=seed)
+    write_intersim(sim, out, cohort, overwrite=overwrite)
     return out

@@ -12,7 +12,7 @@ find, and every claim of a model can be checked against what was planted.
 True
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,10 +161,24 @@ def write_simulation(sim: Simulated, path: str | Path, overwrite: bool = False) 
     Raises:
       InputError: a file exists and `overwrite` is not given.
     """
+    truth = {**sim.truth, "truth_biomarkers": sim.biomarkers, "truth_factors": sim.factors}
+    write_with_truth(sim.cohort, truth, path, overwrite=overwrite)
+
+
+def write_with_truth(
+    cohort: MultiOmics,
+    truth: Mapping[str, pd.DataFrame],
+    path: str | Path,
+    overwrite: bool = False,
+) -> None:
+    """Write any simulated cohort as a data folder, and tables of truth to its `truth` subfolder.
+
+    Raises:
+      InputError: a file exists and `overwrite` is not given.
+    """
     folder = Path(path)
-    write_cohort(sim.cohort, folder, overwrite=overwrite)
-    tables = {**sim.truth, "truth_biomarkers": sim.biomarkers, "truth_factors": sim.factors}
-    for name, table in tables.items():
+    write_cohort(cohort, folder, overwrite=overwrite)
+    for name, table in truth.items():
         write_table(table, folder / "truth" / f"{name}.parquet", overwrite=overwrite)
 
 
