@@ -5,6 +5,7 @@ spend its time on. Layers therefore start at the bounds of their uniform distrib
 `start` turns the bounds into weights, all of them from one stream of random numbers.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -40,7 +41,7 @@ def spread(key: Key, bounds: Params) -> Params:
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(bounds)
     sizes = [leaf.size if path[-1].key in DRAWN else 0 for path, leaf in leaves]
-    pool, used, weights = _uniform(key, sum(sizes)), 0, []
+    pool, used, weights = stream(key, sum(sizes)), 0, []
     for (_, leaf), size in zip(leaves, sizes, strict=True):
         drawn = pool[used : used + size].reshape(leaf.shape) if size else 1.0
         weights.append(leaf * drawn)
@@ -48,12 +49,17 @@ def spread(key: Key, bounds: Params) -> Params:
     return tree.unflatten(weights)
 
 
-def _uniform(key: Key, size: int) -> Array:
-    """Return float32 [size], uniform on [-1, 1)."""
+def _uniform(key: Key, shape: tuple[int, ...]) -> Array:
+    """Return float32 numbers, uniform on [-1, 1)."""
+    return jax.random.uniform(key, shape, minval=-1.0)
+
+
+def stream(key: Key, size: int, draw: Callable[[Key, tuple[int, ...]], Array] = _uniform) -> Array:
+    """Return float32 [size] of independent draws, made in chunks; uniform on [-1, 1) by default."""
     chunks = -(-size // CHUNK) or 1
     length = -(-size // chunks)
 
-    def draw(chunk: Array) -> Array:
-        return jax.random.uniform(jax.random.fold_in(key, chunk), (length,), minval=-1.0)
+    def part(chunk: Array) -> Array:
+        return draw(jax.random.fold_in(key, chunk), (length,))
 
-    return jax.lax.map(draw, jnp.arange(chunks)).ravel()
+    return jax.lax.map(part, jnp.arange(chunks)).ravel()
