@@ -6,12 +6,14 @@ mesh (`engine.devices`), on which they run the same compiled epochs; process 0 a
 
 import atexit
 import hashlib
+import json
 import os
 import platform
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -30,6 +32,14 @@ START_SECONDS = 300.0
 """How long processes wait for each other at the start."""
 END_SECONDS = 60
 """How long JAX waits at the end for processes that have all told that they are done."""
+
+CONNECT_SECONDS = 30.0
+"""How long processes of a launcher, which have found each other, try to connect directly."""
+
+LONGEST = 40
+"""Letters of a difference between processes that a message shows; longer ones become a hash."""
+ABSENT = "nothing"
+"""What a message shows where only one process has a field."""
 
 FIRST_SECONDS = 5.0
 """How long a process that breaks off lets another one be the first to tell why."""
@@ -82,19 +92,23 @@ def together(processes: Processes = ALONE) -> Iterator[None]:
     Raises:
       InputError: see `start_processes`.
     """
-    lifeline = start_processes(processes.coordinator, processes.num_processes, processes.process_id)
-    if lifeline is None and not jax.distributed.is_initialized():
-        use_cores()
-    try:
-        yield
-    except BaseException as error:
+    several = (processes.num_processes or 1) > 1 or launched(os.environ)
+    with _stdout_for_python() if several else nullcontext():
+        lifeline = start_processes(
+            processes.coordinator, processes.num_processes, processes.process_id
+        )
+        if lifeline is None and not jax.distributed.is_initialized():
+            use_cores()
+        try:
+            yield
+        except BaseException as error:
+            if lifeline is not None:
+                _fail(lifeline, error, leads=is_writer())
+            raise
         if lifeline is not None:
-            _fail(lifeline, error, leads=processes.process_id == 0)
-        raise
-    if lifeline is not None:
-        lifeline.part()
-    elif jax.distributed.is_initialized():
-        multihost_utils.sync_global_devices("done")
+            lifeline.part()
+        elif jax.distributed.is_initialized():
+            multihost_utils.sync_global_devices("done")
 
 
 def start_processes(
@@ -106,9 +120,9 @@ def start_processes(
 ) -> Lifeline | None:
     """Join the processes that train together, so that JAX sees the devices of all.
 
-    Without a coordinator, JAX finds its way by the variables of srun, mpirun and TPU pods where
-    those have started more than one process; the launcher then watches over them. Must come
-    before anything that asks JAX for devices.
+    Without a coordinator, JAX finds its way by the variables of srun, mpirun (Open MPI up to 4)
+    and TPU pods where those have started more than one process. Must come before anything that
+    asks JAX for devices.
 
     Args:
       coordinator: HOST:PORT of process 0.
@@ -116,7 +130,8 @@ def start_processes(
       timeout: seconds to wait for all of them.
 
     Returns:
-      The connections to the others; None where there are no others, or a launcher has them.
+      The connections to the others; None where there are no others, or where those that a
+      launcher has started cannot connect to each other directly.
 
     Raises:
       InputError: options that do not fit together, or processes that do not come in time or with
@@ -129,7 +144,7 @@ def start_processes(
     }
     if coordinator is None or num_processes is None or process_id is None:
         if launched(os.environ):
-            jax.distributed.initialize(**limits)
+            return _join_launched(timeout, limits)
         return None
     if num_processes == 1:
         return None
@@ -146,6 +161,34 @@ def start_processes(
     )
     jax.distributed.initialize(coordinator, num_processes, process_id, **limits)
     return lifeline
+
+
+def _join_launched(timeout: float, limits: Any) -> Lifeline | None:
+    """Join the processes that a launcher has started; see `start_processes`.
+
+    JAX finds out who they are. If one of them never comes, JAX ends the others itself, by an abort.
+    """
+    print(f"waiting for the processes of the launcher, up to {timeout:.0f} s", file=sys.stderr)
+    try:
+        jax.distributed.initialize(**limits)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            "expected to find the other processes by the variables of the launcher, found: "
+            f"{reason}; start all of them, or give each --coordinator, --num-processes and "
+            "--process-id"
+        ) from error
+    agree(versions(), "versions")
+    with socket.create_server(("", 0)) as free:
+        own = f"{socket.gethostname()}:{free.getsockname()[1]}"
+    host, _, port = text_from_writer(own if is_writer() else None).rpartition(":")
+    number, count = jax.process_index(), jax.process_count()
+    wait = min(timeout, CONNECT_SECONDS)
+    try:
+        return meet(host, int(port), number, count, versions=versions(), timeout=wait)
+    except InputError as error:
+        print(f"process {number}: {error}; goes on, watched by the launcher", file=sys.stderr)
+        return None
 
 
 def launched(variables: Mapping[str, str]) -> bool:
@@ -213,27 +256,68 @@ def highest(values: np.ndarray) -> np.ndarray:
     return np.max(np.asarray(multihost_utils.process_allgather(values)), axis=0)
 
 
-def agree(digest: str, what: str) -> None:
-    """Check that something is the same in all processes, by a text that stands for it.
+def agree(text: str, what: str) -> None:
+    """Check that a text is the same in all processes.
 
     Args:
-      digest: such as a hash, of what should be equal.
-      what: what it is of, such as `data`, for the message.
+      text: what should be equal, or its hash; of JSON objects the first differing field is named.
+      what: what it is, such as `data`, for the message.
 
     Raises:
-      InputError: it differs; raised in all processes, naming those that differ from process 0.
+      InputError: it differs; raised in all processes, with what process 0 has and what another.
     """
     if jax.process_count() == 1:
         return
-    own = np.frombuffer(hashlib.sha256(digest.encode()).digest(), np.uint8)
-    found = np.asarray(multihost_utils.process_allgather(own))
-    others = np.flatnonzero(np.any(found != found[:1], axis=1)).tolist()
+    own = text.encode()
+    longest = int(highest(np.array([len(own)], np.int32))[0])
+    letters = np.frombuffer(own.ljust(longest + 1, b"\0"), np.uint8)
+    found = [
+        row.tobytes().rstrip(b"\0").decode()
+        for row in np.asarray(multihost_utils.process_allgather(letters))
+    ]
+    others = [number for number, other in enumerate(found) if other != found[0]]
     if others:
-        named = f"process{'es' if len(others) > 1 else ''} {', '.join(map(str, others))}"
+        theirs, first = difference(found[others[0]], found[0])
+        more = f" ({len(others)} processes differ from it)" if len(others) > 1 else ""
         raise InputError(
-            f"expected the same {what} in all processes, found other {what} in {named} than in "
-            f"process 0 (here: {digest[:80]}); start all with the same options and data"
+            f"expected the same {what} in all processes, found {theirs} in process {others[0]} and "
+            f"{first} in process 0{more}; start all with the same options and data"
         )
+
+
+def difference(one: str, other: str) -> tuple[str, str]:
+    """Return where two texts differ, briefly: a field of JSON objects, or eight digits of a hash.
+
+    >>> difference('{"a": {"b": 1, "c": 2}}', '{"a": {"b": 1, "c": 3}}')
+    ('a.c = 2', 'a.c = 3')
+    >>> difference("0123456789abcdef" * 4, "fedcba9876543210" * 4)
+    ('01234567', 'fedcba98')
+    """
+    path, pair = [], [_parsed(one), _parsed(other)]
+    while all(isinstance(value, dict) for value in pair):
+        names = dict.fromkeys([*pair[0], *pair[1]])
+        name = next(n for n in names if pair[0].get(n, ABSENT) != pair[1].get(n, ABSENT))
+        path.append(name)
+        pair = [value.get(name, ABSENT) for value in pair]
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in pair]
+    brief = [text[:8] if _is_hash(text) else text for text in texts]
+    if max(map(len, brief)) > LONGEST:
+        brief = [hashlib.sha256(text.encode()).hexdigest()[:8] for text in texts]
+    name = f"{'.'.join(path)} = " if path else ""
+    return name + brief[0], name + brief[1]
+
+
+def _parsed(text: str) -> Any:
+    """Return what a text is as JSON; the text itself where it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _is_hash(text: str) -> bool:
+    """Is this a SHA-256 in hexadecimal digits?"""
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
 def _filled(tree: T) -> T:
@@ -247,6 +331,33 @@ def _filled(tree: T) -> T:
         return np.zeros(leaf.shape, leaf.dtype)
 
     return jax.tree.map(fill, tree)
+
+
+@contextmanager
+def _stdout_for_python() -> Iterator[None]:
+    """Leave standard output to Python: Gloo writes a line there for all processes that it meets.
+
+    What libraries below Python say of errors goes to standard error, which stays as it is.
+    """
+    python = sys.stdout
+    try:
+        usual = python.fileno() == 1
+    except (AttributeError, OSError, ValueError):
+        usual = False
+    if not usual:
+        yield
+        return
+    python.flush()
+    kept, silent = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silent, 1)
+        with os.fdopen(os.dup(kept), "w", encoding=python.encoding) as sys.stdout:
+            yield
+    finally:
+        sys.stdout = python
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(silent)
 
 
 def _fail(lifeline: Lifeline, error: BaseException, *, leads: bool) -> None:

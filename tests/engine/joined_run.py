@@ -2,7 +2,7 @@
 
 KIND is `fit` (one replica, whose batches all devices split), `many` (three replicas, spread over
 the devices), `half` (of the epochs of `fit`), `more` (one epoch more than are saved) or `endless`
-(as `fit`, until someone stops it).
+(as `fit`, until someone stops it). With PORT 0 a launcher's variables tell the rest.
 """
 
 import sys
@@ -18,7 +18,7 @@ from jaxomics.engine import drive as module
 from jaxomics.engine.checkpoint import latest_epoch, save_model
 from jaxomics.engine.drive import Recorder
 from jaxomics.engine.fit import fit
-from jaxomics.engine.processes import Processes, agree, is_writer, together
+from jaxomics.engine.processes import ALONE, Processes, agree, is_writer, together
 from jaxomics.engine.replicate import fit_many, repeat
 from jaxomics.engine.state import FitResult, Split, Train
 from jaxomics.models import _template as template
@@ -46,7 +46,8 @@ def main(kind: str, folder: Path) -> FitResult:
 
 if __name__ == "__main__":
     kind, port, count, number, folder = sys.argv[1:]
-    with together(Processes(f"127.0.0.1:{port}", int(count), int(number))):
+    named = Processes(f"127.0.0.1:{port}", int(count), int(number)) if int(port) else ALONE
+    with together(named):
         agree(kind, "kind of run")
         result = main(kind, Path(folder))
         if is_writer():

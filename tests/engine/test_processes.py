@@ -18,6 +18,7 @@ from jaxomics.engine.log import read_lines
 from jaxomics.engine.processes import (
     Processes,
     agree,
+    difference,
     from_writer,
     highest,
     is_writer,
@@ -38,12 +39,16 @@ def port() -> int:
         return taken.getsockname()[1]
 
 
-def start(kind: str, port: int, count: int, number: int, folder: Path) -> subprocess.Popen:
+def start(
+    kind: str, port: int, count: int, number: int, folder: Path, **variables: str
+) -> subprocess.Popen:
     folder.mkdir(exist_ok=True)
     flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
-    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"} | variables
     command = [sys.executable, str(SCRIPT), kind, str(port), str(count), str(number), str(folder)]
-    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def pair(kinds: tuple[str, str], port: int, folder: Path) -> list[subprocess.Popen]:
@@ -53,12 +58,12 @@ def pair(kinds: tuple[str, str], port: int, folder: Path) -> list[subprocess.Pop
 
 
 def ended(process: subprocess.Popen) -> str:
-    """What a process said on stderr until its end."""
+    """What a process said until its end."""
     try:
-        return process.communicate(timeout=LIMIT)[1]
+        return process.communicate(timeout=LIMIT)[0]
     except subprocess.TimeoutExpired:
         process.kill()
-        return "still running\n" + process.communicate()[1]
+        return "still running\n" + process.communicate()[0]
 
 
 def saved_in(folder: Path) -> int:
@@ -107,6 +112,25 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path, port: int, here, k
     here(kind, tmp_path / "one")
     told = [ended(process) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
+    assert all(len(text.splitlines()) == 1 for text in told), told
+    close(tmp_path / "two", tmp_path / "one")
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_launcher_is_all_that_is_needed(tmp_path: Path, here):
+    """Two processes with the variables that srun gives, and no options."""
+    job = {"JOB_ID": str(os.getpid()), "STEP_NODELIST": "localhost", "NTASKS": "2"}
+    job |= {"STEP_NUM_TASKS": job["NTASKS"]}
+    processes = []
+    for number, name in enumerate(("two", "other")):
+        task = job | {"PROCID": str(number), "LOCALID": str(number)}
+        named = {f"SLURM_{variable}": value for variable, value in task.items()}
+        processes.append(start("fit", 0, 2, number, tmp_path / name, **named))
+    here("fit", tmp_path / "one")
+    told = [ended(process) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    assert told == ["waiting for the processes of the launcher, up to 300 s\n"] * 2
     close(tmp_path / "two", tmp_path / "one")
     assert list((tmp_path / "other").iterdir()) == []
 
@@ -139,8 +163,8 @@ def test_processes_that_differ_are_refused(tmp_path: Path, port: int):
     processes = pair(("fit", "many"), port, tmp_path / "two")
     told = [ended(process) for process in processes]
     for text in told:
-        assert "expected the same kind of run in all processes, found other kind of run" in text
-        assert "in process 1 than in process 0" in text
+        assert "the same kind of run in all processes, found many in process 1 and fit in" in text
+        assert "process 0; start all with the same options and data" in text
     assert not (tmp_path / "two" / "metrics.jsonl").exists()
 
 
@@ -178,6 +202,26 @@ def test_a_coordinator_that_never_comes(port: int):
         start_processes(f"127.0.0.1:{port}", 2, 1, timeout=0.3)
     with pytest.raises(InputError, match=r"0\.3 s passed without process 1 and 2; start"):
         start_processes(f"127.0.0.1:{port}", 3, 0, timeout=0.3)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("fit", "many", ("fit", "many")),
+        ("0123456789abcdef" * 4, "f" * 64, ("01234567", "ffffffff")),
+        ('{"a": {"b": 1, "c": [2]}}', '{"a": {"b": 1}}', ("a.c = [2]", "a.c = nothing")),
+        ('["s1", "s2"]', '["s1", "s3"]', ('["s1", "s2"]', '["s1", "s3"]')),
+        ("a" * 50, "a" * 51, ("160b4e43", "bfc5fe0e")),
+    ],
+)
+def test_a_difference_is_told_briefly(one: str, other: str, told: tuple[str, str]):
+    assert difference(one, other) == told
+
+
+def test_a_launcher_without_all_its_variables_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"variables of the launcher, found.*give each --coord"):
+        start_processes()
 
 
 def test_launchers_are_known_by_their_variables():
