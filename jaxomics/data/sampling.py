@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxomics.types import Array, Key
 
@@ -91,15 +92,16 @@ def _balanced(draws: Array, member: Array, labels: Array, batch: int, steps: int
 
 
 def spread_plan(rows: Array, size: Array | int, batch: int) -> tuple[Array, Array]:
-    """Return rows [steps, batch] and weights as `evaluation_plan` does, but far apart.
+    """Return rows [steps, batch] and weights as `evaluation_plan` does, but mixed.
 
-    Each step takes rows from all over the list. Where views lie one after the other, so that
+    The order is random, and the same in each call. Where views lie one after the other, so that
     neighbours have the same view only, every step then sees every view.
 
-    >>> rows, weight = spread_plan(jnp.array([5, 6, 7]), 3, 2)
-    >>> rows.tolist(), weight.tolist()
-    ([[5, 7], [6, 0]], [[1.0, 1.0], [1.0, 0.0]])
+    Args:
+      rows: int [n], of which the first `size` are valid.
+      size: number of valid rows.
+      batch: rows per step.
     """
-    rows, weight = evaluation_plan(rows, size, batch)
-    steps = len(rows)
-    return rows.reshape(batch, steps).T, weight.reshape(batch, steps).T
+    planned, weight = evaluation_plan(rows, size, batch)
+    order = np.random.default_rng(0).permutation(planned.size)
+    return planned.ravel()[order].reshape(-1, batch), weight.ravel()[order].reshape(-1, batch)
