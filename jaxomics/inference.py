@@ -40,7 +40,7 @@ def encode(
     model: Model, member: Member, data: Data, standard: Standard
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance of z, both [samples, latent]."""
-    run = _programs(model).encode
+    run = _encoder(model)
     parts = [run(member, batch) for batch in _batches(data, standard)]
     samples = len(data.labels)
     mean, variance = (np.concatenate([np.asarray(p[i]) for p in parts])[:samples] for i in (0, 1))
@@ -50,12 +50,53 @@ def encode(
 def complete(
     model: Model, members: list[Member], data: Data, standard: Standard
 ) -> dict[str, np.ndarray]:
-    """Return the reconstruction [samples, features] per view, standardised, mean of members."""
-    run = _programs(model).reconstruct
+    """Return the reconstruction [samples, features] per view, standardised, mean of members.
+
+    A translator returns the views that it writes.
+    """
+    run = _reconstructor(model)
+    parts = [
+        _mean([run(member, batch) for member in members]) for batch in _batches(data, standard)
+    ]
+    return _joined(parts, len(data.labels))
+
+
+def classify(
+    model: Model,
+    members: list[Member],
+    data: Data,
+    standard: Standard,
+    seed: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Return the probabilities of classes [samples, classes] from each view, mean of members.
+
+    Rows of samples that a view does not measure mean nothing. A model that reads all views
+    together returns the one entry `all`.
+
+    Args:
+      model, members, standard: as trained.
+      data: the samples.
+      seed: of a draw of z per sample; None takes the mean of z.
+    """
     parts = []
-    for batch in _batches(data, standard):
-        outputs = [run(member, batch) for member in members]
-        parts.append(jax.tree.map(lambda *o: np.mean([np.asarray(x) for x in o], axis=0), *outputs))
+    for number, batch in enumerate(_batches(data, standard)):
+        if seed is None:
+            run = _classifier(model)
+        else:
+            key = jax.random.fold_in(jax.random.key(seed), number)
+            run = partial(_drawn_classifier(model), key=key)
+        parts.append(_mean([run(member, batch) for member in members]))
+    return _joined(parts, len(data.labels))
+
+
+def assess(
+    model: Model, members: list[Member], data: Data, standard: Standard
+) -> dict[str, np.ndarray]:
+    """Return survival and regression heads [samples, outputs] by name, mean of members."""
+    run = _assessor(model)
+    parts = [
+        _mean([run(member, batch) for member in members]) for batch in _batches(data, standard)
+    ]
     return _joined(parts, len(data.labels))
 
 
@@ -66,7 +107,7 @@ def spread(
 
     Each view [samples, features], standardised units squared.
     """
-    run = _programs(model).sample
+    run = _sampler(model)
     parts = []
     for i, batch in enumerate(_batches(data, standard)):
         total: Any = None
@@ -86,6 +127,11 @@ def _variance(draws: int, total: jax.Array, square: jax.Array) -> np.ndarray:
     """Return the unbiased variance from the sum and the sum of squares of the draws."""
     biased = np.asarray(square / draws - (total / draws) ** 2)
     return np.maximum(biased, 0.0) * draws / (draws - 1)
+
+
+def _mean(outputs: list[Views]) -> dict[str, np.ndarray]:
+    """Return the mean of what the members say, on the host."""
+    return jax.tree.map(lambda *o: np.mean([np.asarray(x) for x in o], axis=0), *outputs)
 
 
 def pick(data: Data, rows: np.ndarray | jax.Array) -> Data:
@@ -145,41 +191,97 @@ def _mean_square(error: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return mean.astype(np.float32)
 
 
-class _Programs(NamedTuple):
-    """The compiled functions of one model."""
-
-    encode: Callable[[Member, Batch], Any]
-    reconstruct: Callable[[Member, Batch], Views]
-    sample: Callable[[Member, Batch, jax.Array], Views]
+Program = Callable[..., Any]
+"""A jitted function of a member and a batch."""
 
 
 @lru_cache(maxsize=16)
-def _programs(model: Model) -> _Programs:
-    """Return the model's functions, jitted once."""
-    encoder, decoder = model.tasks.encode, model.tasks.decode
-    if encoder is None or decoder is None:
-        raise InputError(
-            "this model has no latent space that decodes; `jaxomics models` lists verbs"
-        )
+def _encoder(model: Model) -> Program:
+    """Return (member, batch) -> mean and variance of z."""
+    encoder = _task(model, "encode")
+    return jax.jit(lambda member, batch: encoder(member.params, member.collections, batch))
 
-    def encode_batch(member: Member, batch: Batch):
-        return encoder(member.params, member.collections, batch)
 
-    def write(member: Member, batch: Batch, z: jax.Array) -> Views:
-        output = decoder(member.params, member.collections, z, _conditionals(batch))
-        if model.tasks.direct is None:
-            return output
-        added = model.tasks.direct(member.params, member.collections, batch)
-        return output | {view: output[view] + values for view, values in added.items()}
+@lru_cache(maxsize=16)
+def _reconstructor(model: Model) -> Program:
+    """Return (member, batch) -> views, from the mean of z, or as a translator writes them."""
+    if model.tasks.decode is None:
+        translator = _task(model, "translate")
+        return jax.jit(lambda member, batch: translator(member.params, member.collections, batch))
+
+    encoder = _task(model, "encode")
 
     def reconstruct(member: Member, batch: Batch) -> Views:
-        mean, _ = encode_batch(member, batch)
-        return write(member, batch, mean)
+        mean, _ = encoder(member.params, member.collections, batch)
+        return _write(model, member, batch, mean)
+
+    return jax.jit(reconstruct)
+
+
+@lru_cache(maxsize=16)
+def _sampler(model: Model) -> Program:
+    """Return (member, batch, key) -> views, from a draw of z."""
+    encoder = _task(model, "encode")
 
     def sample(member: Member, batch: Batch, key: jax.Array) -> Views:
-        return write(member, batch, draw(key, *encode_batch(member, batch)))
+        posterior = encoder(member.params, member.collections, batch)
+        return _write(model, member, batch, draw(key, *posterior))
 
-    return _Programs(jax.jit(encode_batch), jax.jit(reconstruct), jax.jit(sample))
+    return jax.jit(sample)
+
+
+@lru_cache(maxsize=16)
+def _classifier(model: Model) -> Program:
+    """Return (member, batch) -> probabilities of classes by view."""
+    classifier = _task(model, "classify")
+
+    def classify(member: Member, batch: Batch) -> Views:
+        logits = classifier(member.params, member.collections, batch)
+        return {view: jax.nn.softmax(values) for view, values in logits.items()}
+
+    return jax.jit(classify)
+
+
+@lru_cache(maxsize=16)
+def _assessor(model: Model) -> Program:
+    """Return (member, batch) -> outputs by head."""
+    heads = _task(model, "risk")
+    return jax.jit(lambda member, batch: heads(member.params, member.collections, batch))
+
+
+@lru_cache(maxsize=16)
+def _drawn_classifier(model: Model) -> Program:
+    """Return (member, batch, key) -> probabilities of classes by view, from draws of z."""
+    posteriors, judge = _task(model, "views"), _task(model, "judge")
+
+    def classify(member: Member, batch: Batch, key: jax.Array) -> Views:
+        found = posteriors(member.params, member.collections, batch)
+        keys = dict(zip(found, jax.random.split(key, len(found)), strict=True))
+        drawn = {view: draw(keys[view], *posterior) for view, posterior in found.items()}
+        return {
+            view: jax.nn.softmax(judge(member.params, member.collections, z))
+            for view, z in drawn.items()
+        }
+
+    return jax.jit(classify)
+
+
+def _write(model: Model, member: Member, batch: Batch, z: jax.Array) -> Views:
+    """Return the views that are decoded from z, with what is added to them directly."""
+    decoder = _task(model, "decode")
+    output = decoder(member.params, member.collections, z, _conditionals(batch))
+    if model.tasks.direct is None:
+        return output
+    added = model.tasks.direct(member.params, member.collections, batch)
+    return output | {view: output[view] + values for view, values in added.items()}
+
+
+def _task(model: Model, name: str) -> Program:
+    """Return what a fitted model can do, or say that this one cannot."""
+    task = getattr(model.tasks, name)
+    if task is None:
+        raise InputError(f"this model has no task {name}; `jaxomics models` lists verbs")
+    return task
 
 
 def _conditionals(batch: Batch) -> jax.Array:

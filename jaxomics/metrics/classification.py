@@ -150,6 +150,18 @@ def evaluate_classes(
     return ClassScores(scores, _cell_table(matrices, names), _confusion_table(matrices, names))
 
 
+def class_text(labels: pd.Series) -> pd.Series:
+    """Return classes as text, missing where there is none; whole numbers lose their `.0`.
+
+    >>> class_text(pd.Series([1.0, None, 2.0])).tolist()
+    ['1', <NA>, '2']
+    """
+    kind = labels.dtype
+    if pd.api.types.is_float_dtype(kind) and (labels.dropna() % 1 == 0).all():
+        return labels.astype("Int64").astype("string")
+    return labels.astype("string")
+
+
 def class_names(predictions: pd.DataFrame) -> list[str]:
     """Return the classes of a table of predictions, from its columns of probabilities.
 
@@ -172,7 +184,7 @@ def _judged(
     predictions: pd.DataFrame, labels: pd.Series, names: list[str], notes: list[str]
 ) -> pd.DataFrame:
     """Return view, truth and code (both numbers) of the predictions whose class is known."""
-    truth = labels.astype("string").reindex(predictions["sample"])
+    truth = class_text(labels).reindex(predictions["sample"])
     codes = pd.Categorical(truth, categories=names).codes
     samples = predictions["sample"].to_numpy()
     empty = truth.isna().to_numpy()
@@ -191,7 +203,7 @@ def _judged(
             f"expected labels among {', '.join(names)} for the predicted samples, found none; "
             "check the label column and the sample ids"
         )
-    predicted = pd.Categorical(predictions["class"].astype("string"), categories=names).codes
+    predicted = pd.Categorical(class_text(predictions["class"]), categories=names).codes
     table = pd.DataFrame(
         {"view": predictions["view"].to_numpy(), "truth": codes, "code": predicted}
     )

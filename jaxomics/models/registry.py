@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxomics.data.batch import DataSpec
-from jaxomics.errors import unknown
+from jaxomics.errors import InputError, unknown
 from jaxomics.models import mosa
 from jaxomics.models.base import Model
 
@@ -17,7 +17,7 @@ class Entry(NamedTuple):
       paper: where it was published.
       config, hyper: its settings' types.
       build: (config, spec) -> Model.
-      verbs: what its estimator can do beside `fit`.
+      verbs: what its estimator can do beside `fit`; one with `predict` learns classes.
       sizes: what decides its size, in words.
     """
 
@@ -37,7 +37,7 @@ MODELS: dict[str, Entry] = {
         mosa.Config,
         mosa.Hyper,
         mosa.build,
-        ("embed", "impute", "translate"),
+        ("embed", "impute", "translate", "explain"),
         "latent 200, hidden 0.7 and view latent 0.25 of each view's width; 779 M at full size",
     ),
 }
@@ -47,8 +47,25 @@ def entry(name: str) -> Entry:
     """Return a model's entry, or raise with the names there are.
 
     >>> entry("mosa").verbs
-    ('embed', 'impute', 'translate')
+    ('embed', 'impute', 'translate', 'explain')
     """
     if name not in MODELS:
         raise unknown("model", name, MODELS)
     return MODELS[name]
+
+
+def check_verb(model: str, verb: str) -> None:
+    """Raise unless a model has a verb.
+
+    Raises:
+      InputError: it has not; the message names the models that have.
+
+    >>> check_verb("mosa", "impute")
+    """
+    own = entry(model).verbs
+    if verb not in own:
+        able = [name for name, known in MODELS.items() if verb in known.verbs]
+        raise InputError(
+            f"{model} cannot {verb}: it can {', '.join(own)}; models that can {verb}: "
+            f"{', '.join(able) or 'none'}"
+        )
