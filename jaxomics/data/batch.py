@@ -1,7 +1,7 @@
 """From host tables to device arrays: `DataSpec`, `Data`, `Batch`, and the gather between them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import jax.numpy as jnp
@@ -23,6 +23,8 @@ class ViewSpec:
       encoded: columns that the encoder reads; None = all.
       likelihood: `mean` squared error over cells, or `macro` over the levels.
       levels: every value the view may take, for `macro`; standardised like the view.
+      groups: columns of each group of features that a network reads and writes apart, such as
+        chromosomes; each column stands in one group. Empty = all together.
     """
 
     name: str
@@ -30,6 +32,7 @@ class ViewSpec:
     encoded: tuple[int, ...] | None = None
     likelihood: Likelihood = "mean"
     levels: tuple[float, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
 
     @property
     def inputs(self) -> int:
@@ -53,13 +56,32 @@ class Link:
 
 
 @dataclass(frozen=True)
+class TargetSpec:
+    """Static facts of an outcome that a model predicts beside the views and the class.
+
+    Attributes:
+      name: of the outcome.
+      kind: `class` (a code), `value` (a scaled number) or `survival` (number of the interval,
+        and 1 for an event or 0 for a right-censored time).
+      column: where it stands in `Batch.targets`; survival also takes the next one.
+      outputs: numbers that predict it: classes, 1, or edges between the intervals.
+    """
+
+    name: str
+    kind: Literal["class", "value", "survival"]
+    column: int
+    outputs: int = 1
+
+
+@dataclass(frozen=True)
 class DataSpec:
-    """Static facts of a data set: views in order, conditionals, classes, links."""
+    """Static facts of a data set: views in order, conditionals, classes, links, targets."""
 
     views: tuple[ViewSpec, ...]
     conditionals: int = 0
     classes: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
+    targets: tuple[TargetSpec, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,20 +115,27 @@ class Data(struct.PyTreeNode):
       observed: bool [n, features] per view.
       conditionals: [n, conditionals], ready for use.
       labels: int [n], -1 = unlabelled.
+      targets: [n, columns] of outcomes, 0 where unknown; see `TargetSpec`. None = there are none.
+      known: bool [n, columns], which of them are known.
 
-    Where replicas differ in them, conditionals or labels have a leading replica axis (`own`).
+    Where replicas differ in them, all but the views have a leading replica axis (`own`).
     """
 
     x: Views
     observed: Views
     conditionals: Array
     labels: Array
+    targets: Array | None = None
+    known: Array | None = None
 
     @property
     def own(self) -> tuple[str, ...]:
         """Names of the fields that have a leading replica axis."""
-        plain = {"conditionals": 2, "labels": 1}
-        return tuple(name for name, ndim in plain.items() if getattr(self, name).ndim > ndim)
+        plain = {"conditionals": 2, "labels": 1, "targets": 2, "known": 2}
+        present = {name: getattr(self, name) for name in plain}
+        return tuple(
+            n for n, array in present.items() if array is not None and array.ndim > plain[n]
+        )
 
 
 class Batch(struct.PyTreeNode):
@@ -119,6 +148,8 @@ class Batch(struct.PyTreeNode):
       conditionals: [b, conditionals].
       labels: int [b], -1 = unlabelled.
       weight: [b], 0 = padding.
+      targets: [b, columns] of outcomes, 0 where unknown; see `TargetSpec`. Empty = there are none.
+      known: bool [b, columns], which of them are known.
     """
 
     x: Views
@@ -127,12 +158,15 @@ class Batch(struct.PyTreeNode):
     conditionals: Views
     labels: Views
     weight: Views
+    targets: Views = field(default_factory=dict)
+    known: Views = field(default_factory=dict)
 
 
 def make_data(
     arrays: Mapping[str, np.ndarray],
     conditionals: np.ndarray | None = None,
     labels: np.ndarray | None = None,
+    targets: np.ndarray | None = None,
 ) -> Data:
     """Put host arrays on the device.
 
@@ -140,6 +174,7 @@ def make_data(
       arrays: [n, features] per view, original units, NaN = not measured.
       conditionals: [n, c]; none by default.
       labels: int [n]; all unlabelled by default.
+      targets: [n, columns] of outcomes, NaN = unknown; none by default.
     """
     samples = len(next(iter(arrays.values())))
     return Data(
@@ -149,7 +184,20 @@ def make_data(
             np.zeros((samples, 0)) if conditionals is None else conditionals, jnp.float32
         ),
         labels=jnp.asarray(np.full(samples, -1) if labels is None else labels, jnp.int32),
+        **with_targets(targets),
     )
+
+
+def with_targets(targets: np.ndarray | None) -> dict[str, Array]:
+    """Return the fields `targets` and `known` of `Data` from outcomes with gaps; none from None.
+
+    Args:
+      targets: [..., n, columns], NaN = unknown.
+    """
+    if targets is None:
+        return {}
+    filled = jnp.asarray(np.nan_to_num(targets, nan=0.0), jnp.float32)
+    return {"targets": filled, "known": jnp.asarray(~np.isnan(targets))}
 
 
 def gather(data: Data, standard: Standard, rows: Array, weight: Array) -> Batch:
@@ -172,6 +220,7 @@ def gather(data: Data, standard: Standard, rows: Array, weight: Array) -> Batch:
         conditionals=dict.fromkeys(names, data.conditionals[rows]),
         labels=dict.fromkeys(names, labels),
         weight=dict.fromkeys(names, weight),
+        **_outcomes(data, dict.fromkeys(names, rows), dict.fromkeys(names, weight)),
     )
 
 
@@ -193,4 +242,16 @@ def gather_views(data: Data, standard: Standard, rows: Views, weight: Views) -> 
         conditionals={v: data.conditionals[rows[v]] for v in data.x},
         labels={v: jnp.where(real[v], data.labels[rows[v]], -1) for v in data.x},
         weight={v: weight[v] for v in data.x},
+        **_outcomes(data, rows, weight),
     )
+
+
+def _outcomes(data: Data, rows: Views, weight: Views) -> dict[str, Views]:
+    """Return the fields `targets` and `known` of a batch; padding knows nothing."""
+    if data.targets is None or data.known is None:
+        return {}
+    known = {v: data.known[rows[v]] & (weight[v] > 0)[:, None] for v in data.x}
+    return {
+        "targets": {v: jnp.where(known[v], data.targets[rows[v]], 0.0) for v in data.x},
+        "known": known,
+    }

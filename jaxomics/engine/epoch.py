@@ -1,5 +1,7 @@
 """An epoch is a scan over index rows of data that stay on the device."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,10 +11,10 @@ from jaxomics.data.batch import Batch, Data, Standard, gather, gather_views
 from jaxomics.data.sampling import evaluation_plan, paired_plan, per_view_plan, spread_plan
 from jaxomics.engine.control import scheduled_rate, update_control
 from jaxomics.engine.devices import Layout
-from jaxomics.engine.game import Step, named
+from jaxomics.engine.game import Step, make_step, named
 from jaxomics.engine.norms import sample
 from jaxomics.engine.state import Control, Split, Train, TrainState
-from jaxomics.models.base import Hyper, Model, Sampling
+from jaxomics.models.base import Hyper, Model, Sampling, stage_ends, stage_models
 from jaxomics.types import Array, Key, Metrics, Params, Views
 
 Plan = Array | Views
@@ -148,6 +150,29 @@ def movement(model: Model, before: dict[str, Array], after: dict[str, Array]) ->
     return found
 
 
+def _play(
+    data: Data,
+    standard: Standard,
+    split: Split,
+    hyper: Hyper,
+    train: Train,
+    batch: int,
+    layout: Layout | None,
+    model: Model,
+    step: Step,
+) -> Callable[[TrainState, Plan, Array], tuple[TrainState, dict[str, Metrics]]]:
+    """Return an epoch of one stage: (state, plan, rate) -> state and metrics by split."""
+
+    def epoch(state: TrainState, plan: Plan, rate: Array):
+        new, found = run_epoch(step, state, data, standard, plan, hyper, train, rate, layout)
+        metrics = {"train": found}
+        if len(split.valid):
+            metrics["valid"] = evaluate(model, new, data, standard, split, hyper, batch, layout)
+        return new, metrics
+
+    return epoch
+
+
 def run_epochs(
     model: Model,
     step: Step,
@@ -171,7 +196,7 @@ def run_epochs(
     still active in the epoch, come back as [buffer] arrays whose first `count` are filled.
 
     Args:
-      model, step: what to train, and its step.
+      model, step: what to train, and its step, that of the last stage if there are stages.
       state, control: carries.
       data, standard, split, hyper: the run's data and settings.
       train: static settings.
@@ -184,23 +209,30 @@ def run_epochs(
     """
     steps, batch, length = shape
     present = rows_present(model, data)
+    ends = stage_ends(model, train.epochs)
+
+    play = partial(_play, data, standard, split, hyper, train, batch, layout)
+    *earlier, last = stage_models(model)
+    axis_name = layout.axis_name if layout else None
+    plays = [play(stage, make_step(stage, axis_name=axis_name)) for stage in earlier]
+    plays.append(play(last, step))
 
     @jax.jit  # Traced once, for the shapes of the metrics and for the loop.
     def one(state: TrainState, control: Control, epoch: Array):
         key = jax.random.fold_in(jax.random.fold_in(state.key, 2**31 - 1), epoch)
         plan = draw_plan(model.sampling, key, data, present, split, batch, steps)
         before = sample_players(model, state.params)
-        new, metrics = run_epoch(
-            step, state, data, standard, plan, hyper, train, control.rate, layout
-        )
-        metrics |= movement(model, before, sample_players(model, new.params))
+        stage = jnp.sum(epoch >= jnp.asarray(ends, jnp.int32))
+        new, metrics = jax.lax.switch(stage, plays, state, plan, control.rate)
         rate = control.rate * scheduled_rate(train, new.step - 1, train.epochs * steps)
-        metrics = {"train": metrics | {"lr": hyper.learning_rate * rate}}
-        watched = metrics["train"][model.monitor]
-        if len(split.valid):
-            metrics["valid"] = evaluate(model, new, data, standard, split, hyper, batch, layout)
-            watched = metrics["valid"][model.monitor]
+        metrics["train"] |= movement(model, before, sample_players(model, new.params))
+        metrics["train"] |= {"lr": hyper.learning_rate * rate}
+        watched = metrics["valid" if len(split.valid) else "train"][model.monitor]
         after = update_control(control, train, watched, epoch, new.params, hyper.learning_rate)
+        if ends:
+            after = jax.tree.map(
+                lambda fresh, kept: jnp.where(stage == len(ends), fresh, kept), after, control
+            )
         if freeze or train.stop_patience is not None:
             new, after = jax.tree.map(
                 lambda fresh, kept: jnp.where(control.active, fresh, kept),

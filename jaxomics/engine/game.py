@@ -56,6 +56,9 @@ def make_step(model: Model, *, axis_name: str | None = None) -> Step:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
         old, metrics = state, {}
         for player in model.players:
+            if player.updates == 0:
+                found = _hear(player, state, batch, key, hyper, axis_name)
+                metrics |= named(player, found, len(model.players))
             for i in range(player.updates):
                 seen = old if model.order == "simultaneous" and i == 0 else state
                 state, found = _move(player, seen, state, batch, key, hyper, rate, axis_name)
@@ -98,6 +101,15 @@ def _move(
         collections={**state.collections, **aux.collections},
     )
     return new, metrics | norm
+
+
+def _hear(
+    player: Player, state: TrainState, batch: Batch, key: Key, hyper: Hyper, axis_name: str | None
+) -> Metrics:
+    """Return the metrics of a player that rests; the state stays as it is."""
+    _, aux = player.loss(state.params, state.collections, batch, key, hyper, train=True)
+    metrics = aux.metrics if axis_name is None else jax.lax.pmean(aux.metrics, axis_name)
+    return metrics | {"grad_norm": jnp.zeros(())}
 
 
 def named(player: Player, metrics: Metrics, players: int) -> Metrics:

@@ -94,8 +94,8 @@ def fit_streamed(
         `IN_FLIGHT` + 2 by the device.
 
     Raises:
-      InputError: split or scaling do not fit the store, the model draws each view by itself, or
-        the folder holds another run.
+      InputError: split or scaling do not fit the store, the model draws each view by itself or
+        trains in stages, or the folder holds another run.
       NonFiniteError: a loss became infinite or NaN.
     """
     if reading.shard is not None and reading.shard.shard_count > 1:
@@ -107,6 +107,11 @@ def fit_streamed(
         raise InputError(
             "expected a model that draws all views of a sample together, found one that draws "
             "each view by itself; train it in memory, with fit"
+        )
+    if model.stages:
+        raise InputError(
+            "expected a model that trains in one stage, found one in "
+            f"{len(model.stages)}; train it in memory, with fit"
         )
     _check_features(source, standard)
     shape = steps, batch, _ = epoch_shape(train, int(split.train_size))

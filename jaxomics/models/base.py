@@ -55,7 +55,7 @@ class Player(NamedTuple):
       name: `params[name]` is what the gradient of the loss updates.
       loss: the loss this player minimises.
       optimizer: builds the update rule inside the traced step, so learning rates may vary.
-      updates: inner updates per step.
+      updates: inner updates per step; at 0 the player rests, and only its metrics are taken.
     """
 
     name: str
@@ -114,17 +114,32 @@ class Tasks(NamedTuple):
     risk: Callable[[Params, Collections, Batch], Views] | None = None
 
 
+class Stage(NamedTuple):
+    """A part of a run in which other players move, or by other losses; the state goes on.
+
+    Attributes:
+      players: all players of the model by their names, in its order; who rests has 0 `updates`.
+        All stages give the same metrics.
+      share: of the epochs of the run; the shares of all stages add up to 1.
+    """
+
+    players: tuple[Player, ...]
+    share: float
+
+
 class Model(NamedTuple):
     """A model as the engine sees it.
 
     Attributes:
       init: key and an example batch to variables.
-      players: in the order in which they move.
+      players: in the order in which they move; of the last stage, if there are stages.
       order: `sequential` lets later players meet the updated earlier ones; `simultaneous` shows
         everyone the old state.
       tasks: what the fitted model can do.
       monitor: metric that plateau and early stopping watch.
       sampling: how training batches are drawn.
+      stages: of a run, one after another; empty = one, of these players. Stopping and the plateau
+        watch the last one.
     """
 
     init: Callable[[Key, Batch], Variables]
@@ -133,6 +148,25 @@ class Model(NamedTuple):
     tasks: Tasks = Tasks()
     monitor: str = "loss"
     sampling: Sampling = Sampling()
+    stages: tuple[Stage, ...] = ()
+
+
+def stage_models(model: Model) -> tuple[Model, ...]:
+    """Return each stage as a model; successive fits of these on one state are what a run does."""
+    if not model.stages:
+        return (model,)
+    return tuple(model._replace(players=stage.players, stages=()) for stage in model.stages)
+
+
+def stage_ends(model: Model, epochs: int) -> tuple[int, ...]:
+    """Return the number of epochs after which each stage but the last one ends.
+
+    >>> halves = tuple(Stage((), share) for share in (0.25, 0.25, 0.5))
+    >>> stage_ends(Model(lambda key, batch: Variables({}, {}), (), stages=halves), 10)
+    (2, 5)
+    """
+    shares = [stage.share for stage in model.stages[:-1]]
+    return tuple(int(epochs * sum(shares[: i + 1]) + 1e-6) for i in range(len(shares)))
 
 
 def count_parameters(params: Params) -> int:
