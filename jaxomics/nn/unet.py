@@ -31,18 +31,20 @@ class Ratios(NamedTuple):
     Attributes:
       pools: going down, lengths are divided by these.
       ups: going up, lengths are multiplied by these.
-      skips: what is taken in going up is stretched by these; pooled where negative; 1 = as it is.
+      skip_ups: what is taken in going up is stretched by these,
+      skip_pools: and divided by these.
     """
 
     pools: tuple[int, ...]
     ups: tuple[int, ...]
-    skips: tuple[int, ...]
+    skip_ups: tuple[int, ...]
+    skip_pools: tuple[int, ...]
 
 
 PUBLISHED = {
-    "unet_in": Ratios((2, 2, 2, 2), (4, 2, 2, 2), (2, 2, 2, 2)),
-    "unet_de": Ratios((4, 4, 4, 4), (2, 2, 2, 5), (-2, -4, -8, -6)),
-    "unet_s_de": Ratios((16, 16), (4, 10), (-4, -6)),
+    "unet_in": Ratios((2, 2, 2, 2), (4, 2, 2, 2), (2, 2, 2, 2), (1, 1, 1, 1)),
+    "unet_de": Ratios((4, 4, 4, 4), (2, 2, 2, 5), (1, 1, 1, 1), (2, 4, 8, 6)),
+    "unet_s_de": Ratios((16, 16), (4, 10), (1, 1), (4, 6)),
 }
 """The three published ones: for up to twice the length, and for much less, deep and shallow."""
 
@@ -74,8 +76,8 @@ def lengths(inputs: int, ratios: Ratios) -> Lengths:
     for ratio in ratios.ups:
         at *= ratio
         up.append(at)
-    taken = reversed(down[:-1])
-    skips = [n * r if r > 0 else n // -r for n, r in zip(taken, ratios.skips, strict=True)]
+    taken = zip(reversed(down[:-1]), ratios.skip_ups, ratios.skip_pools, strict=True)
+    skips = [length * stretch // pool for length, stretch, pool in taken]
     return Lengths(tuple(down), tuple(skips), tuple(up))
 
 
@@ -86,19 +88,18 @@ def suggest(inputs: int, outputs: int, levels: int = 4) -> Ratios:
     are more by stretching more at the last.
 
     >>> suggest(706, 1500)
-    Ratios(pools=(2, 2, 2, 2), ups=(6, 2, 2, 2), skips=(3, 3, 3, 3))
+    Ratios(pools=(2, 2, 2, 2), ups=(6, 2, 2, 2), skip_ups=(3, 3, 3, 3), skip_pools=(1, 1, 1, 1))
     >>> suggest(4000, 500)
-    Ratios(pools=(14, 2, 2, 2), ups=(2, 2, 2, 2), skips=(1, 1, 1, -7))
+    Ratios(pools=(14, 2, 2, 2), ups=(2, 2, 2, 2), skip_ups=(1, 1, 1, 1), skip_pools=(1, 1, 1, 7))
     """
     levels = max(1, min(levels, inputs.bit_length() - 1))
-    twos = (2,) * levels
+    ones, twos = (1,) * levels, (2,) * levels
     for factor in range(max(inputs // outputs, 1), 1, -1):
-        pools = (2 * factor, *twos[1:])
-        found = Ratios(pools, twos, (*(1,) * (levels - 1), -factor))
+        found = Ratios((2 * factor, *twos[1:]), twos, ones, (*ones[1:], factor))
         if lengths(inputs, found).up[-1] >= outputs:
             return found
     factor = max(1, ceil(outputs / ((inputs >> levels) << levels)))
-    return Ratios(twos, (2 * factor, *twos[1:]), (factor,) * levels)
+    return Ratios(twos, (2 * factor, *twos[1:]), (factor,) * levels, ones)
 
 
 class UNet(nn.Module):
@@ -125,21 +126,15 @@ class UNet(nn.Module):
     def __post_init__(self) -> None:
         """Check the lengths."""
         super().__post_init__()
-        pools, ups, skips = self.ratios
-        better = suggest(self.inputs, self.outputs)
-        advice = (
-            f"take `unet`, which finds ratios by itself, or pools {_text(better.pools)}, ups "
-            f"{_text(better.ups)}, skips {_text(better.skips)}"
-        )
-        if not pools or not len(pools) == len(ups) == len(skips):
+        advice = f"take `unet`, which finds ratios by itself, or {_text(self.inputs, self.outputs)}"
+        sizes = {len(ratios) for ratios in self.ratios}
+        if len(sizes) > 1 or 0 in sizes:
             raise InputError(
-                f"expected as many pools as ups and skips, found {len(pools)}, {len(ups)} and "
-                f"{len(skips)}; {advice}"
+                "expected pools, ups, skip_ups and skip_pools for the same levels, found "
+                f"{', '.join(str(len(ratios)) for ratios in self.ratios)}; {advice}"
             )
-        if min(*pools, *ups) < 1 or 0 in skips:
-            raise InputError(
-                f"expected pools and ups of 1 or more and skips that are not 0; {advice}"
-            )
+        if min(min(ratios) for ratios in self.ratios) < 1:
+            raise InputError(f"expected ratios of 1 or more, found 0 or less; {advice}")
         at = lengths(self.padded, self.ratios)
         if at.up[-1] < self.outputs:
             raise InputError(
@@ -181,23 +176,24 @@ class UNet(nn.Module):
             channels = self.filters * 2 ** (i + 1)
             down.append(DoubleConv(channels, name=f"down_{i + 1}")(h, weight, train))
         y = down.pop()
-        for j, (up, skip) in enumerate(zip(self.ratios.ups, self.ratios.skips, strict=True)):
+        for j, (_, up, stretch, pool) in enumerate(zip(*self.ratios, strict=True)):
             taken = down.pop()
             channels = taken.shape[2]
             y = Stretch(channels, up, name=f"stretch_{j}")(y)
-            if skip > 1:
-                taken = Stretch(channels, skip, name=f"skip_{j}")(taken)
-            elif skip < 0:
-                taken = max_pool(taken, -skip)
+            if stretch > 1:
+                taken = Stretch(channels, stretch, name=f"skip_{j}")(taken)
+            taken = max_pool(taken, pool)
             joined = jnp.concatenate([resized(taken, at.up[j]), y], axis=2)
             y = DoubleConv(channels, name=f"up_{j}")(dropped(joined, j), weight, train)
         values = Linear(1, name="out")(y[:, : self.outputs])
         return Generated(values[:, :, 0])
 
 
-def _text(numbers: tuple[int, ...]) -> str:
-    """Return numbers as on the command line."""
-    return " ".join(map(str, numbers))
+def _text(inputs: int, outputs: int) -> str:
+    """Return suggested ratios as on the command line; those that are all 1 need no mention."""
+    named = suggest(inputs, outputs)._asdict().items()
+    told = [(name, ratios) for name, ratios in named if max(ratios) > 1]
+    return ", ".join(f"{name} {' '.join(map(str, ratios))}" for name, ratios in told)
 
 
 class ConvJudge(nn.Module):

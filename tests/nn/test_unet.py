@@ -55,15 +55,16 @@ def test_shortening_nets_reach_their_longest_output(name: str, most: int):
     ("ratios", "message"),
     [
         (PUBLISHED["unet_in"], "reaches 3000 target features, found one that maps 706 to 1408"),
-        (Ratios((2, 2), (2,), (1, 1)), "as many pools as ups and skips"),
-        (Ratios((2,), (0,), (1,)), "ups of 1 or more"),
-        (Ratios((2, 2), (8, 4), (1, 1)), "skips at least as long as what they join"),
+        (Ratios((2, 2), (2,), (1, 1), (1, 1)), "for the same levels, found 2, 1, 2, 2"),
+        (Ratios((), (), (), ()), "for the same levels, found 0"),
+        (Ratios((2,), (0,), (1,), (1,)), "ratios of 1 or more"),
+        (Ratios((2, 2), (8, 4), (1, 1), (1, 1)), "skips at least as long as what they join"),
     ],
 )
 def test_impossible_ratios_are_refused_with_some_that_work(ratios: Ratios, message: str):
     with pytest.raises(InputError, match=message) as caught:
         UNet(706, 3000, ratios)
-    assert "pools 2 2 2 2, ups 10 2 2 2, skips 5 5 5 5" in str(caught.value)
+    assert "pools 2 2 2 2, ups 10 2 2 2, skip_ups 5 5 5 5" in str(caught.value)
 
 
 @settings(deadline=None, max_examples=200)
@@ -75,7 +76,7 @@ def test_suggested_ratios_always_work(inputs: int, outputs: int):
 
 
 def test_padding_fills_the_source_up_to_whole_stretches():
-    ratios = Ratios((4,), (4,), (1,))
+    ratios = Ratios((4,), (4,), (1,), (1,))
     net = UNet(7, 8, ratios, filters=2, resize="pad")
     assert net.padded == 8
     assert shapes(net, 7)[1].values.shape == (2, 8)
@@ -84,7 +85,7 @@ def test_padding_fills_the_source_up_to_whole_stretches():
 
 
 def test_padding_rows_do_not_move_batch_statistics(key: jax.Array):
-    net = UNet(8, 8, Ratios((2,), (2,), (1,)), filters=2)
+    net = UNet(8, 8, Ratios((2,), (2,), (1,), (1,)), filters=2)
     x = jax.random.normal(key, (4, 8))
     weight = jnp.array([1.0, 1.0, 0.0, 0.0])
 
