@@ -40,7 +40,7 @@ class Options:
       views: views to score; those of the cell-line benchmark by default, if they are there.
       linked: views of one assay, joined by commas; withheld together.
       folds: number of folds.
-      stratify: label column to balance folds by.
+      stratify: label column to balance folds by; its rare values count as one.
       modes: which of the three modes.
       seed: of folds and methods.
       mosa: False scores the comparators alone.
@@ -71,6 +71,7 @@ def main(options: Options) -> None:
         folds=options.folds,
         seed=options.seed,
         stratify=options.stratify,
+        pool_rare=True,
         views=options.views or known or tuple(cohort.views),
         linked=tuple(tuple(group.split(",")) for group in options.linked),
         modes=options.modes,

@@ -50,8 +50,8 @@ class Plan:
       folds: number of folds.
       repeats: how often the samples are divided anew.
       seed: of folds, hidden cells and methods.
-      stratify: label column to balance folds by; a value counts as its own stratum where it is
-        frequent enough.
+      stratify: label column to balance folds by.
+      pool_rare: let values of it with fewer samples than folds count as one.
       group: label column whose values stay together, such as the donor of several samples.
       views: views to score; all by default.
       linked: groups of views of one assay, withheld together.
@@ -65,6 +65,7 @@ class Plan:
     repeats: int = 1
     seed: int = 42
     stratify: str | None = None
+    pool_rare: bool = False
     group: str | None = None
     views: tuple[str, ...] = ()
     linked: tuple[tuple[str, ...], ...] = ()
@@ -145,6 +146,7 @@ def hold_out(cohort: MultiOmics, plan: Plan) -> HeldOut:
         seed=plan.seed,
         stratify=plan.stratify,
         group=plan.group,
+        pool_rare=plan.pool_rare,
     )
     return HeldOut(cohort, plan, folds, views)
 

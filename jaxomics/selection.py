@@ -122,8 +122,12 @@ def _divide(held: HeldOut, settings: Settings, fold: Fold, number: int) -> tuple
             f"values of {plan.group!r}, to choose settings between them, found one; ask for more "
             "folds, or for no search"
         )
+    # What is frequent enough for the outer folds may be rare inside one of them.
+    stratify = plan.stratify
+    if stratify and inside.labels[stratify].value_counts().max() < count:
+        stratify = None
     inner = make_folds(
-        inside, count, seed=plan.seed + number, stratify=plan.stratify, group=plan.group
+        inside, count, seed=plan.seed + number, stratify=stratify, group=plan.group, pool_rare=True
     )
     first = next(iter(inner))
     return first.train, first.test

@@ -17,7 +17,12 @@ VALID = 0.2
 
 
 def prepare_trials(
-    asked: Estimator, cohort: MultiOmics, *, stratify: str | None = "auto", group: str | None = None
+    asked: Estimator,
+    cohort: MultiOmics,
+    *,
+    stratify: str | None = "auto",
+    group: str | None = None,
+    pool_rare: bool = False,
 ) -> Estimator:
     """Return what trials start from: one member, prepared on the training samples.
 
@@ -26,8 +31,10 @@ def prepare_trials(
     Args:
       asked: with the settings that are not searched.
       cohort: the data.
-      stratify: label column to balance by; `auto` takes the label where it has frequent values.
+      stratify: label column to balance by; `auto` takes the label where it has frequent values,
+        and pools the others.
       group: label column whose values are never divided.
+      pool_rare: let values of `stratify` that are too rare to balance by count as one.
 
     Raises:
       InputError: samples that cannot be divided so.
@@ -36,7 +43,10 @@ def prepare_trials(
     share = settings.train.valid_fraction or VALID
     folds = max(2, round(1 / share))
     stratum = _stratum(cohort, settings.label, stratify, folds)
-    division = make_folds(cohort, folds, seed=asked.seed, stratify=stratum, group=group)
+    division = make_folds(
+        cohort, folds, seed=asked.seed, stratify=stratum, group=group,
+        pool_rare=pool_rare or stratify == "auto",
+    )  # fmt: skip
     first = next(iter(division))
     own = replace(
         settings,

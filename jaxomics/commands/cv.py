@@ -42,6 +42,7 @@ class Options:
       folds: number of folds.
       repeats: how often the samples are divided anew.
       stratify: label column whose values every fold gets its share of.
+      pool_rare: let values of --stratify with fewer samples than folds count as one.
       group: label column whose values stay together, such as the donor of several samples.
       modes: what is withheld from a test sample: nothing (reconstruct), the scored view
         (view_out), or some of its cells (cell_out).
@@ -54,6 +55,7 @@ class Options:
     folds: int = 5
     repeats: int = 1
     stratify: str | None = None
+    pool_rare: Flag = False
     group: str | None = None
     modes: tuple[str, ...] = MODES
     comparators: tuple[str, ...] = ("mean", "softimpute", "knn", "ridge")
@@ -160,6 +162,7 @@ def _plan(
         repeats=options.repeats,
         seed=seed,
         stratify=options.stratify,
+        pool_rare=options.pool_rare,
         group=options.group,
         views=tuple(view for view in cohort.views if view not in conditions),
         linked=tuple(tuple(group.split(",")) for group in linked),

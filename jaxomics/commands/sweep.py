@@ -57,7 +57,8 @@ class Plan:
       study: name of the study in its storage; the model's by default.
       prune: stop trials that are worse than the median of the others.
       stratify: label column that training and validation samples are balanced by; auto takes the
-        label, None nothing.
+        label and pools rare values, None nothing.
+      pool_rare: let values of --stratify with too few samples count as one.
       group: label column whose values are never divided between training and validation.
       max_replicas: most trials at the same time; by default what fits into memory.
     """
@@ -68,6 +69,7 @@ class Plan:
     study: str | None = None
     prune: bool = True
     stratify: str | None = "auto"
+    pool_rare: Flag = False
     group: str | None = None
     max_replicas: int | None = None
 
@@ -133,7 +135,9 @@ def sweep(
     cohort = read_cohort(data, views=views)
     asked = Estimator(settings, model=model, seed=seed)
     check_names(settings, cohort)
-    trained = prepare_trials(asked, cohort, stratify=plan.stratify, group=plan.group)
+    trained = prepare_trials(
+        asked, cohort, stratify=plan.stratify, group=plan.group, pool_rare=plan.pool_rare
+    )
     record = describe_run(asked, cohort, data)
     _agree(record, space, trained, plan)
     if not is_writer():

@@ -90,6 +90,7 @@ def make_folds(
     seed: int = 0,
     stratify: str | None = None,
     group: str | None = None,
+    pool_rare: bool = False,
 ) -> Folds:
     """Divide the samples of a cohort into folds, shuffled anew in each repeat.
 
@@ -98,14 +99,16 @@ def make_folds(
       folds: how many parts.
       repeats: how often.
       seed: of the first repeat; the following ones count on.
-      stratify: label column whose values every fold gets its share of. Values with fewer samples
-        than folds are pooled.
+      stratify: label column whose values every fold gets its share of; samples without one are a
+        value of their own.
       group: label column whose values stay together, such as the donor of several samples. A
         sample without a value is a group of its own.
+      pool_rare: let strata with fewer samples than folds count as one, noted, instead of refusing
+        them.
 
     Raises:
       InputError: fewer than 2 folds or 1 repeat; more folds than samples, than groups, or than
-        the most frequent stratum has members; an unknown column.
+        a stratum has members (the most frequent one, with `pool_rare`); an unknown column.
 
     >>> rna = pd.DataFrame({"TP53": [1.0, 2.0, 3.0, 4.0]}, index=list("abcd"))
     >>> donor = pd.DataFrame({"donor": ["x", "x", "y", "z"]}, index=list("abcd"))
@@ -121,8 +124,9 @@ def make_folds(
         )
     if repeats < 1:
         raise InputError(f"expected at least 1 repeat, found {repeats}; choose another number")
-    notes: list[str] = []
-    strata = None if stratify is None else _strata(cohort.labels, stratify, folds, notes)
+    strata, notes = None, []
+    if stratify is not None:
+        strata, notes = _strata(cohort.labels, stratify, folds, pool_rare)
     groups = np.arange(count) if group is None else _groups(cohort.labels, group, folds, notes)
     number = np.zeros((repeats, count), np.int32)
     for repeat in range(repeats):
@@ -155,8 +159,10 @@ def _column(labels: pd.DataFrame, name: str) -> pd.Series:
     return labels[name].astype("string")
 
 
-def _strata(labels: pd.DataFrame, name: str, folds: int, notes: list[str]) -> np.ndarray:
-    """Return the stratum of each sample; those with fewer members than folds are one."""
+def _strata(
+    labels: pd.DataFrame, name: str, folds: int, pool_rare: bool
+) -> tuple[np.ndarray, list[str]]:
+    """Return the stratum of each sample, those with fewer members than folds as one, and notes."""
     column = _column(labels, name)
     most = max(column.value_counts(), default=0)
     if most < folds:
@@ -165,14 +171,24 @@ def _strata(labels: pd.DataFrame, name: str, folds: int, notes: list[str]) -> np
             f"{most}, found {folds}; ask for fewer folds, or stratify by another column"
         )
     values = column.fillna(UNNAMED)
-    rare = values.map(values.value_counts()).to_numpy(np.int64) < folds
-    if rare.any():
-        notes.append(
-            f"--stratify {name}: values with fewer than {folds} samples count as one "
-            f"({values[rare].nunique()} of {values.nunique()} values, {rare.sum()} of "
-            f"{len(values)} samples)"
+    counts = values.value_counts()
+    few = counts[counts < folds]
+    if few.empty:
+        return values.to_numpy(object).astype(str), []
+    rare = values.isin(few.index).to_numpy(bool)
+    if not pool_rare:
+        shown = ", ".join(f"{value} {count}" for value, count in few.sort_index().iloc[:3].items())
+        more = ", ..." if len(few) > 3 else ""
+        raise InputError(
+            f"expected at least {folds} samples of each value of {name!r}, one per fold, found "
+            f"fewer of {len(few)} of {len(counts)} values ({shown}{more}); ask for fewer folds, or "
+            "let rare values count as one with --pool-rare"
         )
-    return np.where(rare, RARE, values.to_numpy(object)).astype(str)
+    note = (
+        f"--stratify {name}: values with fewer than {folds} samples count as one ({len(few)} of "
+        f"{len(counts)} values, {rare.sum()} of {len(values)} samples)"
+    )
+    return np.where(rare, RARE, values.to_numpy(object)).astype(str), [note]
 
 
 def _groups(labels: pd.DataFrame, name: str, folds: int, notes: list[str]) -> np.ndarray:

@@ -129,6 +129,7 @@ MISTAKES = {
     "more folds than samples": (["--folds", "99"], "expected 2 to"),
     "unknown stratum": (["--stratify", "tissu"], "did you mean 'tissue'"),
     "folds of a rare stratum": (["--folds", "20", "--stratify", "tissue"], "most frequent value"),
+    "a rare stratum": (["--folds", "3", "--stratify", "tissue"], "count as one with --pool-rare"),
     "unknown group": (["--group", "tisue"], "did you mean 'tissue'"),
     "too few groups": (["--group", "growth_properties", "--folds", "9"], "is never divided"),
     "unknown mode": (["--modes", "view"], "did you mean 'view_out'"),
@@ -156,6 +157,7 @@ def test_mistakes_are_told_in_one_line(
 def test_settings_are_chosen_inside_the_folds(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     more = ["--search", "2", "--modes", "reconstruct", "--comparators", "--bootstrap", "0"]
+    more += ["--stratify", "tissue", "--pool-rare"]
     assert main(words(data, out, "--folds", "2", "--max-replicas", "2", *more)) == 0
     chosen = read_table(out / "tables" / "chosen.parquet")
     assert chosen[["repeat", "fold"]].to_numpy().tolist() == [[0, 0], [0, 1]]

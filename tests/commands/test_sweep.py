@@ -47,7 +47,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         table.iloc[: 3 if view == "protein" else 0] = np.nan
         table.dropna(how="all").to_csv(folder / f"{view}.csv")
-    labels = pd.DataFrame({"tissue": ["lung", "skin"] * 20}, index=pd.Index(samples, name="sample"))
+    site = ["north"] * 38 + ["south"] * 2
+    labels = pd.DataFrame(
+        {"tissue": ["lung", "skin"] * 20, "site": site}, index=pd.Index(samples, name="sample")
+    )
     labels.to_csv(folder / "labels.csv")
     return folder
 
@@ -256,6 +259,7 @@ def test_processes_that_search_together_fail_together(data: Path, tmp_path: Path
         (["--storage", "nowhere/study.log"], "expected a file in an existing folder"),
         (["--storage", "sqlite:////nowhere/at/all/s.db"], "cannot be reached"),
         (["--stratify", "organ"], "unknown label column 'organ'"),
+        (["--stratify", "site"], "count as one with --pool-rare"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(

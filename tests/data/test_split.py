@@ -63,7 +63,7 @@ def test_repeats_differ_and_the_seed_repeats_them():
 
 def test_rare_strata_are_pooled_and_told():
     tissue = ["lung"] * 9 + ["skin"] * 6 + ["eye", "ear", "toe", None]
-    folds = make_folds(cohort_of(tissue=tissue), 3, stratify="tissue")
+    folds = make_folds(cohort_of(tissue=tissue), 3, stratify="tissue", pool_rare=True)
     for name, members in (("lung", 3), ("skin", 2)):
         for fold in folds:
             assert sum(tissue[int(s[1:])] == name for s in fold.test) == members
@@ -98,6 +98,13 @@ def test_groups_are_never_divided(stratify: str | None):
         ({"folds": 7, "stratify": "tissue"}, "has samples, 6, found 7"),
         ({"folds": 2, "stratify": "ratio"}, "has samples, 1, found 2"),
         ({"folds": 2, "stratify": "unknown"}, "has samples, 0, found 2"),
+        ({"folds": 2, "stratify": "ratio", "pool_rare": True}, "has samples, 1, found 2"),
+        (
+            {"folds": 2, "stratify": "grade"},
+            r"at least 2 samples of each value of 'grade', one per fold, found fewer of 5 of 6 "
+            r"values \(b 1, c 1, d 1, ...\); .* let rare values count as one with --pool-rare",
+        ),
+        ({"folds": 3, "stratify": "site"}, r"fewer of 1 of 2 values \(missing 2\); ask"),
         ({"folds": 4, "group": "donor"}, "has groups, 3, found 4"),
         ({"folds": 2, "group": "one"}, "has groups, 1, found 2"),
     ],
@@ -105,7 +112,8 @@ def test_groups_are_never_divided(stratify: str | None):
 def test_what_cannot_be_divided_is_named(asked: dict, message: str):
     cohort = cohort_of(
         tissue=["lung", "skin"] * 6, donor=["x", "y", "z"] * 4, one=["same"] * 12,
-        ratio=[0.1, 0.2, 0.3, *[None] * 9], unknown=[None] * 12,
+        ratio=[0.1, 0.2, 0.3, *[None] * 9], unknown=[None] * 12, grade=list("aaaaaaabcdef"),
+        site=["x"] * 10 + [None] * 2,
     )  # fmt: skip
     with pytest.raises(InputError, match=message):
         make_folds(cohort, **asked)
