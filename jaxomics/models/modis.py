@@ -113,8 +113,8 @@ class Hyper(struct.PyTreeNode):
     """Settings that may vary between replicas of one compiled run; defaults are the paper's.
 
     Attributes:
-      learning_rate: of Adam, for the autoencoders.
-      discriminator_rate: of Adam, for the discriminator.
+      learning_rate: of Adam.
+      discriminator_rate: learning rate of the discriminator, as a multiple of the above.
       weight_decay: of both, added to the gradient.
       kl_weight: beta of the loss.
       view_kl_weight: beta of single views, by name.
@@ -128,7 +128,7 @@ class Hyper(struct.PyTreeNode):
     """
 
     learning_rate: float = 1e-4
-    discriminator_rate: float = 1e-4
+    discriminator_rate: float = 1.0
     weight_decay: float = 0.0
     kl_weight: float = 5e-4
     view_kl_weight: dict[str, float] = field(default_factory=dict)
@@ -333,7 +333,8 @@ def build(config: Config, spec: DataSpec) -> Model:
         return {v: logits[i] for i, v in enumerate(names)}
 
     def critic_adam(hyper: Hyper) -> Any:
-        return adam("coupled")(hyper.replace(learning_rate=hyper.discriminator_rate))
+        rate = hyper.learning_rate * hyper.discriminator_rate
+        return adam("coupled")(hyper.replace(learning_rate=rate))
 
     players = (
         Player(DISCRIMINATOR, discriminator_loss, critic_adam),

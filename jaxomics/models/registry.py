@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jaxomics.data.batch import DataSpec
 from jaxomics.errors import InputError, unknown
-from jaxomics.models import mosa
+from jaxomics.models import modis, mosa
 from jaxomics.models.base import Model
 
 
@@ -39,6 +39,15 @@ MODELS: dict[str, Entry] = {
         mosa.build,
         ("embed", "impute", "translate", "explain"),
         "latent 200, hidden 0.7 and view latent 0.25 of each view's width; 779 M at full size",
+    ),
+    "modis": Entry(
+        "modis",
+        "Lepe-Soltero et al., 2025, arXiv 2503.18856",
+        modis.Config,
+        modis.Hyper,
+        modis.build,
+        ("embed", "predict", "translate"),
+        "latent 64, layers of 256 or 512 per view, discriminator 1024-512-256; 3.0 M on InterSIM",
     ),
 }
 

@@ -1,13 +1,14 @@
 """Named settings: one module per model, and one line for it here."""
 
 from jaxomics.errors import unknown
-from jaxomics.presets import mosa
+from jaxomics.presets import modis, mosa
 from jaxomics.presets.settings import Settings, quick
 
 __all__ = ["PRESETS", "Settings", "preset", "quick"]
 
 PRESETS: dict[str, dict[str, Settings]] = {
     "mosa": mosa.PRESETS,
+    "modis": modis.PRESETS,
 }
 """Model to name to settings; every model has `recommended`, the default."""
 

@@ -1,5 +1,6 @@
 """What every model promises the engine; a new line of the registry is tested without a new test."""
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +23,19 @@ SAMPLES, BATCH = 24, 8
 CONFIGS = {name: (entry.config, entry.hyper, entry.build) for name, entry in MODELS.items()} | {
     "template": (_template.Config, _template.Hyper, _template.build)
 }
-SMALL = {"latent": 3, "hidden": (6,), "view_latent": 4}
-"""Sizes for the tests, where a model's config has fields of these names."""
+SMALL = {
+    "latent": 3,
+    "hidden": (6,),
+    "view_latent": 4,
+    "discriminator": (8, 5),
+    "output_activation": "linear",
+}
+"""Settings for the tests, where a model's config has fields of these names."""
+STILL = re.compile(r"\['normed_\d+'\]\['bias'\]$")
+"""Parameters that a batch norm takes away again, so that they have no gradient."""
+
+HINDRANCES = ("dropout", "view_dropout", "weight_decay", "adversarial_weight")
+"""What keeps a model from learning its training samples by heart."""
 
 
 class Case(NamedTuple):
@@ -105,7 +117,8 @@ def test_every_player_moves_all_of_its_own_and_nothing_else(case: Case):
             same = jax.tree.map(lambda a, b: bool((a == b).all()), before, after.params[name])
             found = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(same)}
             if name == player.name:
-                assert not any(found.values()), f"not moved: {[k for k in found if found[k]]}"
+                still = [k for k in found if found[k] and not STILL.search(k)]
+                assert not still, f"not moved: {still}"
             else:
                 assert all(found.values()), f"moved: {[k for k in found if not found[k]]}"
 
@@ -181,8 +194,7 @@ def test_save_and_load_round_trips(case: Case, tmp_path: Path):
 
 def test_overfits_a_tiny_set(case: Case):
     hyper = case.hyper.replace(learning_rate=jnp.float32(0.01))
-    off = {name: jnp.float32(0.0) for name in ("dropout", "view_dropout", "weight_decay")}
-    hyper = hyper.replace(**{k: v for k, v in off.items() if hasattr(hyper, k)})
+    hyper = hyper.replace(**{k: jnp.float32(0.0) for k in HINDRANCES if hasattr(hyper, k)})
     state, metrics = case.state, case.metrics
     for _ in range(400):
         state, metrics = case.step(state, case.batch, hyper, jnp.float32(1.0))
