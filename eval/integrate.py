@@ -1,0 +1,220 @@
+"""Repeat the experiments of the MODIS study, with several seeds and simple methods beside.
+
+    python eval/integrate.py fig2-a fig4-a --out runs/integrate
+    python eval/integrate.py fig3a --methods paper recommended logistic --out runs/integrate
+
+`designs.EXPERIMENTS` lists the experiments: Figures 2 to 4 of Lepe-Soltero et al. 2025, and a few
+more. One setting of one method trains all seeds together, about 5 minutes on 2 cores with 5
+seeds; a logistic regression takes half a minute. Every finished setting is written at once, and
+an interrupted one goes on from its last checkpoint, so a command can be stopped and repeated.
+
+Each setting leaves `scores` (classes, as `evaluate_classes` gives them), `cells` (recall per
+view and class), `confusion`, `translation` (mean squared error from view to view, beside what it
+is at least) and `latent` (of the first seed), all on unseen samples that are seen in one view.
+With `--parameters FILE.npz` the numbers are comparable to the published ones; without, stand-in
+parameters are used. Expected: docs/results/modis.md.
+"""
+
+import re
+import shutil
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tyro
+from designs import CLASSES, EXPERIMENTS, Cohorts, Setting, cohorts, settings
+from joined import Said, logistic, speak
+from tyro.conf import Positional
+
+from jaxomics.data.intersim import LABEL
+from jaxomics.data.intersim_parameters import VIEWS
+from jaxomics.data.io import read_table, write_table
+from jaxomics.engine.fit import Recorder
+from jaxomics.errors import unknown
+from jaxomics.metrics.classification import ALL, evaluate_classes
+from jaxomics.presets import Settings, preset
+
+LOGISTIC = "logistic"
+"""The method that is no preset: logistic regression on each view alone."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to repeat.
+
+    Attributes:
+      experiments: names of experiments; `summary` trains nothing and shows what there is.
+      out: where tables go.
+      methods: presets of MODIS, and `logistic`.
+      only: settings, by name; all by default.
+      seeds: how many; each is a cohort, a division of it, and a training of its own.
+      first_seed: of them. Choices of settings were made on seeds from 100 on.
+      parameters: .npz file with the original parameters of InterSIM.
+      n: samples per cohort.
+      epochs: in place of those of the preset.
+      minutes: start no further setting after so many.
+    """
+
+    experiments: Positional[tuple[str, ...]]
+    out: Path
+    methods: tuple[str, ...] = ("paper", LOGISTIC)
+    only: tuple[str, ...] = ()
+    seeds: int = 5
+    first_seed: int = 0
+    parameters: Path | None = None
+    n: int = 11_500
+    epochs: int | None = None
+    minutes: float = float("inf")
+
+
+def main(options: Options) -> None:
+    """Train what is not there yet, write it, show everything."""
+    begun = time.monotonic()
+    for experiment in options.experiments:
+        if experiment == "summary":
+            continue
+        if experiment not in EXPERIMENTS:
+            raise unknown("experiment", experiment, [*EXPERIMENTS, "summary"])
+        for setting in settings(experiment):
+            for method in options.methods:
+                wanted = not options.only or setting.name in options.only
+                if wanted and time.monotonic() - begun < 60 * options.minutes:
+                    finish(setting, method, options)
+    print(summary(options.out))
+
+
+def finish(setting: Setting, method: str, options: Options) -> None:
+    """Train and score one setting with one method, unless its tables are there."""
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    named = f"{method}_seeds{seeds.start}-{seeds.stop - 1}"
+    if options.epochs is not None and method != LOGISTIC:
+        named += f"_epochs{options.epochs}"
+    folder = options.out / setting.experiment / _file_name(setting.name) / named
+    if (folder / "scores.parquet").exists():
+        return
+    begun = time.monotonic()
+    blocks = [cohorts(options.parameters, options.n, seed) for seed in seeds]
+    trained = [setting.change(block.train, seed) for block, seed in zip(blocks, seeds, strict=True)]
+    if method == LOGISTIC:
+        said = logistic(blocks, trained)
+    else:
+        (folder / "run").mkdir(parents=True, exist_ok=True)
+        recorder = Recorder(folder / "run", resume=True, quiet=False, label=setting.name)
+        said = speak(_settings(method, options), blocks, trained, seeds, recorder)
+    about = {"experiment": setting.experiment, "setting": setting.name, "model": method}
+    tables = [
+        scored(setting, one, block, about | {"seed": seed})
+        for one, block, seed in zip(said, blocks, seeds, strict=True)
+    ]
+    joined = {name: pd.concat([t[name] for t in tables], ignore_index=True) for name in tables[0]}
+    if said[0].latent is not None:
+        joined = {"latent": latent_table(said[0], blocks[0]), **joined}
+    scores = joined.pop("scores")
+    for name, table in joined.items():
+        write_table(table, folder / f"{name}.parquet", overwrite=True)
+    write_table(scores, folder / "scores.parquet", overwrite=True)
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    print(
+        f"{setting.experiment} {setting.name} {method}: {time.monotonic() - begun:.0f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _settings(method: str, options: Options) -> Settings:
+    """Return a preset, with other epochs if asked."""
+    chosen = preset("modis", method)
+    if options.epochs is None:
+        return chosen
+    return replace(chosen, train=replace(chosen.train, epochs=options.epochs))
+
+
+def scored(
+    setting: Setting, said: Said, block: Cohorts, about: dict[str, str | int]
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of one replica; scores include recalls of the cells in question."""
+    found = evaluate_classes(said.predictions, block.test.labels[LABEL])
+    rows = [(row.view, row.metric, row.value) for row in found.scores.itertuples()]
+    cells = found.cells.set_index(["view", "class"])["recall"]
+    if setting.target:
+        rows += [(view, "target_recall", cells[view, setting.target]) for view in (ALL, *VIEWS)]
+    if setting.missing:
+        rows.append((ALL, "missing_recall", np.mean([cells[pair] for pair in setting.missing])))
+        others = [cells[v, c] for v in VIEWS for c in CLASSES if (v, c) not in setting.missing]
+        rows.append((ALL, "other_recall", np.mean(others) if others else np.nan))
+    scores = pd.DataFrame(rows, columns=pd.Index(["view", "metric", "value"]))
+    tables = {"scores": scores, "cells": found.cells, "confusion": found.confusion}
+    tables["translation"] = translation_table(said, block)
+    return {name: table.assign(**about)[[*about, *table.columns]] for name, table in tables.items()}
+
+
+def translation_table(said: Said, block: Cohorts) -> pd.DataFrame:
+    """Return squared errors on the scale [0, 1]: source, view (written), metric, value.
+
+    Metrics: `mse` of a model; `all_pairs`, its mean over all pairs of a real and a written row;
+    and of the simulation itself, without source, `within` classes (no translation can be better),
+    `total`, and `wrong_class` (predicting the mean of another class).
+    """
+    rows = []
+    classes = block.test.labels[LABEL].to_numpy()
+    for view, truth in said.truth.items():
+        means = np.stack([truth[classes == name].mean(axis=0) for name in CLASSES])
+        own = means[np.searchsorted(CLASSES, classes)]
+        within = float(np.mean((truth - own) ** 2))
+        apart = np.mean([np.mean((a - b) ** 2) for a in means for b in means if a is not b])
+        rows.append(("", view, "within", within))
+        rows.append(("", view, "total", float(np.mean((truth - truth.mean(axis=0)) ** 2))))
+        rows.append(("", view, "wrong_class", within + float(apart)))
+        if said.written is None:
+            continue
+        written = said.written[view]
+        for source in VIEWS:
+            seen = said.source == source
+            error = float(np.mean((truth[seen] - written[seen]) ** 2))
+            rows.append((source, view, "mse", error))
+        gap = (truth.mean(axis=0) - written.mean(axis=0)) ** 2
+        spread = truth.var(axis=0) + written.var(axis=0) + gap
+        rows.append(("", view, "all_pairs", float(spread.mean())))
+    return pd.DataFrame(rows, columns=pd.Index(["source", "view", "metric", "value"]))
+
+
+def latent_table(said: Said, block: Cohorts) -> pd.DataFrame:
+    """Return the latent means of the test samples: sample, view, class, z0, z1, ..."""
+    assert said.latent is not None
+    about = {
+        "sample": block.test.samples.to_numpy(),
+        "view": said.source,
+        LABEL: block.test.labels[LABEL].to_numpy(),
+    }
+    z = {f"z{i}": said.latent[:, i] for i in range(said.latent.shape[1])}
+    return pd.DataFrame({**about, **z})
+
+
+def summary(out: Path) -> str:
+    """Return mean and deviation over seeds of the pooled scores of all settings, as text."""
+    files = sorted(out.glob("*/*/*/scores.parquet"))
+    if not files:
+        return f"nothing finished in {out}"
+    tables = [read_table(path).assign(run=path.parent.name) for path in files]
+    scores = pd.concat(tables, ignore_index=True)
+    pooled = scores[scores["view"] == ALL]
+    keys = ["experiment", "setting", "run", "metric"]
+    spread = pooled.groupby(keys, sort=False)["value"].agg(["mean", "std"])
+    text = spread.apply(lambda row: f"{row['mean']:.3f} +- {row['std']:.3f}", axis=1)
+    order = {s.name: i for name in EXPERIMENTS for i, s in enumerate(settings(name))}
+    wide = text.unstack("metric").reset_index()
+    place = wide["setting"].map(order)
+    wide = wide.assign(place=place).sort_values(["experiment", "place", "run"])
+    return wide.drop(columns="place").fillna("").to_string(index=False)
+
+
+def _file_name(name: str) -> str:
+    """Return the name of a setting as that of a folder."""
+    return re.sub(r"[^a-z0-9.]+", "_", name.lower()).strip("_")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
