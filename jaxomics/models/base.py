@@ -98,6 +98,8 @@ class Tasks(NamedTuple):
         both [b, latent]}.
       classify: (params, collections, batch) -> {view: logits [b, classes]} given each view
         alone, or given all views together as the one entry `all`.
+      judge: (params, collections, z) -> logits [b, classes] of latents [b, latent], whichever
+        view they come from.
       translate: (params, collections, batch) -> {target view: [b, features]}, standardised;
         for translators without a latent that decodes.
       risk: (params, collections, batch) -> {head: [b, outputs]} of survival and regression.
@@ -110,6 +112,7 @@ class Tasks(NamedTuple):
     readout: Callable[[Params, Collections], Views] | None = None
     views: Callable[[Params, Collections, Batch], dict[str, tuple[Array, Array]]] | None = None
     classify: Callable[[Params, Collections, Batch], Views] | None = None
+    judge: Callable[[Params, Collections, Array], Array] | None = None
     translate: Callable[[Params, Collections, Batch], Views] | None = None
     risk: Callable[[Params, Collections, Batch], Views] | None = None
 

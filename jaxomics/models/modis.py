@@ -256,7 +256,7 @@ def build(config: Config, spec: DataSpec) -> Model:
         variables = {"params": params[VAE], "batch_stats": collections[VAE]}
         return run(variables, *given, method=method)
 
-    def judge(params: Params, z: Array) -> tuple[Array, Array, Array]:
+    def discriminate(params: Params, z: Array) -> tuple[Array, Array, Array]:
         return critic.apply({"params": params[DISCRIMINATOR]}, z)  # pyright: ignore
 
     def discriminator_loss(
@@ -273,7 +273,7 @@ def build(config: Config, spec: DataSpec) -> Model:
             params, collections, batch.x, weight, False, method=Vaes.encode
         )
         z = sampled(jax.random.fold_in(key, 0), mean, log_variance) if train else mean
-        hidden, source, logits = judge(params, z)
+        hidden, source, logits = discriminate(params, z)
         rows = stacked(spec, weight)
         shared, metrics = class_terms(spec, batch, hidden, logits, rows, hyper)
         named = source_loss(source, rows)
@@ -300,7 +300,7 @@ def build(config: Config, spec: DataSpec) -> Model:
         output, new = run(
             variables | new, z, weight, train, method=Vaes.decode, mutable=["batch_stats"]
         )
-        hidden, source, logits = judge(params, z)
+        hidden, source, logits = discriminate(params, z)
         rows = stacked(spec, weight)
         shared, metrics = class_terms(spec, batch, hidden, logits, rows, hyper)
         own, found = vae_terms(config, spec, batch, rows, mean, log_variance, output, hyper)
@@ -329,8 +329,10 @@ def build(config: Config, spec: DataSpec) -> Model:
 
     def classify(params: Params, collections: Collections, batch: Batch) -> Views:
         found = views(params, collections, batch)
-        logits = judge(params, jnp.stack([found[v][0] for v in names]))[2]
-        return {v: logits[i] for i, v in enumerate(names)}
+        return {v: judge(params, collections, found[v][0]) for v in names}
+
+    def judge(params: Params, collections: Collections, z: Array) -> Array:
+        return discriminate(params, z)[2]
 
     def critic_adam(hyper: Hyper) -> Any:
         rate = hyper.learning_rate * hyper.discriminator_rate
@@ -344,7 +346,7 @@ def build(config: Config, spec: DataSpec) -> Model:
         init,
         players,
         "sequential",
-        Tasks(encode, decode, views=views, classify=classify),
+        Tasks(encode, decode, views=views, classify=classify, judge=judge),
         monitor=f"{VAE}/loss",
         sampling=Sampling("per_view", config.epoch_length, config.balanced),
     )
