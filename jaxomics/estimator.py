@@ -8,30 +8,25 @@ import numpy as np
 import pandas as pd
 
 from jaxomics.attribution.summary import Method
-from jaxomics.crossfit import complete_unseen, left_out_by
+from jaxomics.completion import Completion, fit_completion
 from jaxomics.data.batch import Data, make_data
 from jaxomics.data.conditionals import Conditionals, fit_conditionals
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.preprocess import Preprocess, fit_preprocess
 from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.drive import Recorder
-from jaxomics.engine.state import FitResult, Split
+from jaxomics.engine.state import FitResult
 from jaxomics.errors import InputError, unknown
 from jaxomics.explain import How, explain
 from jaxomics.explanation import Explanation
-from jaxomics.inference import (
-    complete,
-    encode,
-    pick,
-    residual_variance,
-    split_members,
-    spread,
-)
+from jaxomics.inference import encode, split_members, spread
+from jaxomics.labels import Classes, class_notes, find_classes
 from jaxomics.models.base import Model
-from jaxomics.models.registry import entry
+from jaxomics.models.registry import check_verb, entry
 from jaxomics.models.withholding import assays
+from jaxomics.prediction import predict
+from jaxomics.preparation import choose_rows, sampling_notes
 from jaxomics.presets import Settings, preset
-from jaxomics.residuals import correct, fit_views
 from jaxomics.specification import specify, standard_of
 from jaxomics.training import Job, train_jobs
 
@@ -40,7 +35,7 @@ Names: TypeAlias = Sequence[str] | pd.Index
 
 
 class Estimator:
-    """A model with the verbs fit, transform, impute, uncertainty and translate.
+    """A model with the verbs fit, transform, impute, uncertainty, translate, predict, explain.
 
     Args:
       settings: what to train; a preset's name such as `paper` or `recommended`, or `Settings`.
@@ -132,19 +127,18 @@ class Estimator:
         self.preprocess_: Preprocess = fit_preprocess(modelled, settings.preprocess, trained)
         scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
         self.conditionals_: Conditionals = fit_conditionals(cohort, settings.conditionals, scope)
-        self.label_ = self._label(cohort)
-        self.classes_ = (
-            tuple(sorted(cohort.labels[self.label_].dropna().astype(str).unique()))
-            if self.label_
-            else ()
-        )
+        self._prepare_classes(cohort)
         self.levels_ = {
             name: _range(table.loc[table.index.isin(scope)])
             for name, table in modelled.views.items()
             if self.preprocess_.views[name].kind != "continuous"
         }
-        self.split_ = self._split(cohort, trained, None if valid is None else pd.Index(valid))
+        watched = None if valid is None else pd.Index(valid)
+        self.split_, notes = choose_rows(cohort, settings, trained, watched, self.seed)
         self.held_out_ = cohort.samples[np.asarray(self.split_.valid, int)]
+        self.notes_ += notes
+        if self._learns_classes():
+            self.notes_ += class_notes(modelled, self._classes(), np.asarray(self.split_.train))
 
     def prepare_like(self, other: "Estimator") -> None:
         """Take over what another estimator has prepared on the same samples."""
@@ -172,12 +166,9 @@ class Estimator:
 
     def data(self, cohort: MultiOmics) -> Data:
         """Put a cohort on the device as the fitted model reads it."""
-        codes = None
-        if self.label_ and self.label_ in cohort.labels.columns:
-            text = cohort.labels[self.label_].astype("string")
-            codes = pd.Categorical(text, categories=list(self.classes_)).codes
         arrays = self.preprocess_.arrays(cohort)
-        return make_data(arrays, self.conditionals_.apply(cohort), codes)
+        conditionals = self.conditionals_.apply(cohort)
+        return make_data(arrays, conditionals, self._classes().codes(cohort))
 
     def job(self, data: Data) -> Job:
         """Return what is to be trained, once it is prepared; `data` as `data()` gives them."""
@@ -190,70 +181,41 @@ class Estimator:
             result.params, result.collections, self.settings.train.ensemble
         )
         split, settings = self.split_, self.settings
-        owner = left_out_by(split, settings.train, self.seed)
-        trained = pick(data, split.train)
-
-        def unseen(data: Data) -> dict[str, np.ndarray]:
-            return complete_unseen(self.model_, self.members_, data, self.standard_, owner)
-
-        self.factors_ = (
-            fit_views(unseen(trained), *self._targets(trained), self.seed)
-            if settings.residual_factors
-            else {}
-        )
-        crossed = bool(np.any(owner >= 0))
-        on_training_rows = crossed or not len(split.valid)
+        self.cohort_, self.factors_, self.noise_ = cohort, {}, {}
+        batch = settings.train.batch_size
+        self.notes_ += sampling_notes(cohort, self.spec_.names, self.model_, split, batch)
+        if self.model_.tasks.decode is None:
+            return
         linked = getattr(settings.config, "linked", ())
-        self.noise_ = residual_variance(
-            (lambda data: self._corrected(unseen(data), data)) if crossed else self._complete,
-            trained if on_training_rows else pick(data, split.valid),
-            self.standard_, assays(linked, self.spec_.names), self.seed,
+        completion, self.noise_ = fit_completion(
+            self._completion(), data, split, settings.train, assays(linked, self.spec_.names),
+            self.seed, residual_factors=settings.residual_factors,
         )  # fmt: skip
-        self.cohort_ = cohort
+        self.factors_ = completion.factors
 
-    def _label(self, cohort: MultiOmics) -> str | None:
-        """Return the label column, and note when the terms that need it are off."""
-        label = self.settings.label
-        if label == "auto":
-            label = "tissue" if "tissue" in cohort.labels.columns else None
-            if label is None and getattr(self.settings.config, "contrastive", "none") == "label":
-                self.notes_.append("no label column 'tissue': the contrastive term is off")
-        elif label is not None and label not in cohort.labels.columns:
-            raise unknown("label column", label, cohort.labels.columns)
-        return label
+    def _prepare_classes(self, cohort: MultiOmics) -> None:
+        """Find the classes of the label column, and note when a term that needs them is off."""
+        config = self.settings.config
+        self.label_, self.classes_ = find_classes(
+            cohort,
+            self.settings.label,
+            learned=self._learns_classes(),
+            count=getattr(config, "classes", 0),
+        )
+        if self.label_ is None and getattr(config, "contrastive", "none") == "label":
+            self.notes_.append("no label column 'tissue': the contrastive term is off")
 
-    def _split(self, cohort: MultiOmics, trained: pd.Index, valid: pd.Index | None) -> Split:
-        """Return training rows and validation rows; samples with too few views are neither."""
-        views = sum(cohort.present(name).astype(int) for name in cohort.views)
-        least = min(self.settings.preprocess.min_views, len(cohort.views))
-        enough = np.asarray(views) >= least
-        rows = np.flatnonzero(cohort.samples.isin(trained) & enough)
-        if len(rows) < len(trained):
-            self.notes_.append(
-                f"{len(trained) - len(rows)} samples have fewer than {least} views: "
-                "completed, not trained on"
-            )
-        if valid is not None:
-            held = np.flatnonzero(cohort.samples.isin(valid) & enough)
-            return Split(rows, len(rows), held, len(held))
-        rows = np.random.default_rng(self.seed).permutation(rows)
-        held = round(self.settings.train.valid_fraction * len(rows))
-        train, valid_rows = np.sort(rows[held:]), np.sort(rows[:held])
-        return Split(train, len(train), valid_rows, len(valid_rows))
+    def _learns_classes(self) -> bool:
+        """Tell whether the model is one that predicts classes."""
+        return "predict" in self.entry.verbs
 
-    def _complete(self, data: Data) -> dict[str, np.ndarray]:
-        """Return every cell in standard units, residual factors included."""
-        output = complete(self._fitted(), self.members_, data, self.standard_)
-        return self._corrected(output, data)
+    def _classes(self) -> Classes:
+        """Return label column and classes as one value."""
+        return Classes(self.label_, self.classes_)
 
-    def _corrected(self, output: dict[str, np.ndarray], data: Data) -> dict[str, np.ndarray]:
-        """Return reconstructions with the residual factors added."""
-        return correct(self.factors_, output, *self._targets(data)) if self.factors_ else output
-
-    def _targets(self, data: Data) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Return standardised values and which of them are measured, per view."""
-        target = {v: np.asarray(self.standard_.apply(v, x)) for v, x in data.x.items()}
-        return target, {v: np.asarray(mask) for v, mask in data.observed.items()}
+    def _completion(self) -> Completion:
+        """Return what writes every cell in standard units."""
+        return Completion(self._fitted(), self.members_, self.standard_, self.factors_)
 
     # ---------------------------------------------------------------- verbs
 
@@ -261,8 +223,10 @@ class Estimator:
         """Return the latent mean of each sample, [samples, latent], columns z0, z1, ...
 
         New samples may have any subset of the views and features. An ensemble's members have
-        latents of their own; this is the first member's.
+        latents of their own; this is the first member's. Where every view has an encoder of its
+        own, a sample's latent is the mean over the views that it has.
         """
+        check_verb(self.entry.name, "embed")
         cohort = self._cohort(cohort)
         mean, _ = encode(self._fitted(), self.members_[0], self.data(cohort), self.standard_)
         columns = [f"z{i}" for i in range(mean.shape[1])]
@@ -278,18 +242,32 @@ class Estimator:
           full: give the reconstruction everywhere; otherwise measured values stay bit for bit.
           discrete: round views of whole numbers, within the range that was seen.
         """
+        check_verb(self.entry.name, "impute")
         cohort = self._cohort(cohort)
-        tables = {}
-        output = self._complete(self.data(cohort))
         arrays = self.preprocess_.arrays(cohort)
-        for name, fitted in self.preprocess_.views.items():
-            values = np.asarray(self.preprocess_.invert(name, output[name]), np.float32)
-            if discrete and fitted.kind != "continuous":
+        tables = self.reconstruct(cohort)
+        for name, table in tables.items():
+            values = table.to_numpy(np.float32)
+            if discrete and self.preprocess_.views[name].kind != "continuous":
                 values = self._round(name, values)
             if not full:
                 values = np.where(np.isnan(arrays[name]), values, arrays[name])
-            tables[name] = pd.DataFrame(values, index=cohort.samples, columns=fitted.features)
+            tables[name] = pd.DataFrame(values, index=table.index, columns=table.columns)
         return tables
+
+    def reconstruct(self, cohort: MultiOmics | None = None) -> dict[str, pd.DataFrame]:
+        """Return every view that the model writes, from what each sample has, in original units.
+
+        A translator writes its target views, other models all. Of a sample without any view they
+        write what they say of nobody in particular.
+        """
+        cohort = self._cohort(cohort)
+        output = self._completion()(self.data(cohort))
+        return {
+            name: self._table(name, output[name], cohort.samples)
+            for name in self.preprocess_.views
+            if name in output
+        }
 
     def uncertainty(
         self, cohort: MultiOmics | None = None, *, draws: int = 20
@@ -300,6 +278,7 @@ class Estimator:
         of the feature, which depends on whether its view was measured in the sample. Cells that
         were measured have 0.
         """
+        check_verb(self.entry.name, "impute")
         cohort = self._cohort(cohort)
         if draws < 2:
             raise InputError(f"expected at least 2 draws, found {draws}")
@@ -324,7 +303,11 @@ class Estimator:
           cohort: samples; the training data by default.
           source: views to read; all others are withheld.
           target: view to write, in original units.
+
+        Raises:
+          InputError: an unknown view, or one that a translator was not trained to write.
         """
+        check_verb(self.entry.name, "translate")
         cohort = self._cohort(cohort)
         sources = [source] if isinstance(source, str) else list(source)
         for name in [*sources, target]:
@@ -338,12 +321,30 @@ class Estimator:
         read = read.select_samples(
             sorted(set().union(*(cohort.view(name).index for name in sources)))
         )
-        output = self._complete(self.data(read))
-        return pd.DataFrame(
-            np.asarray(self.preprocess_.invert(target, output[target]), np.float32),
-            index=read.samples,
-            columns=self.preprocess_.views[target].features,
-        )
+        output = self._completion()(self.data(read))
+        if target not in output:
+            raise unknown("view that this model writes", target, output)
+        return self._table(target, output[target], read.samples)
+
+    def predict(self, cohort: MultiOmics | None = None, *, sample: bool = False) -> pd.DataFrame:
+        """Return the class of each sample and its probabilities, and other outcomes.
+
+        Args:
+          cohort: samples, with any subset of the views; needs no labels. The training data by
+            default.
+          sample: draw z instead of taking its mean, as some published code does.
+
+        Returns:
+          Columns sample, view, class and p_CLASS, or what else the model predicts. One row per
+          sample and view where the model predicts from single views, else one per sample with
+          the view `all`.
+        """
+        check_verb(self.entry.name, "predict")
+        cohort = self._cohort(cohort)
+        return predict(
+            self._fitted(), self.members_, self.data(cohort), self.standard_, cohort.samples,
+            self.classes_, self.seed if sample else None,
+        )  # fmt: skip
 
     def explain(
         self,
@@ -374,6 +375,7 @@ class Estimator:
         Raises:
           InputError: an unknown target, method or sample, or too small a background or memory.
         """
+        check_verb(self.entry.name, "explain")
         self._fitted()
         texts = [target] if isinstance(target, str) else list(target)
         chosen = how or How(method, draws)
@@ -388,6 +390,11 @@ class Estimator:
         """Round a discrete view and keep it within the levels seen in training."""
         low, high = self.levels_[name]
         return np.clip(np.round(values), low, high)
+
+    def _table(self, name: str, output: np.ndarray, samples: pd.Index) -> pd.DataFrame:
+        """Return a view in standard units [samples, features] as a table in original units."""
+        values = np.asarray(self.preprocess_.invert(name, output), np.float32)
+        return pd.DataFrame(values, index=samples, columns=self.preprocess_.views[name].features)
 
     def _fitted(self) -> Model:
         """Return the fitted model, or say that nothing is fitted."""

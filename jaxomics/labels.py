@@ -1,0 +1,156 @@
+"""Classes of samples: which column holds them, which classes there are, and what is said of them.
+
+Classes are text, in sorted order; an empty label is a sample without a class, which trains without
+one where the model can (semi-supervised).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from jaxomics.data.container import MultiOmics
+from jaxomics.errors import InputError, unknown
+from jaxomics.metrics.classification import class_text
+
+CLASS_COLUMNS = ("label", "class", "subtype", "cell_type", "tissue")
+"""Columns that `auto` takes for the class, the first that there is."""
+
+CLUSTERS = 5
+"""How many classes a model looks for that is told neither labels nor their number."""
+
+SHOWN = 5
+"""The most names that one note lists."""
+
+
+class Classes(NamedTuple):
+    """What the classes of a cohort are.
+
+    Attributes:
+      column: of the sample table; None without classes.
+      names: in the order of their codes.
+    """
+
+    column: str | None
+    names: tuple[str, ...]
+
+    def codes(self, cohort: MultiOmics) -> np.ndarray:
+        """Return the class code of each sample, int [samples]; -1 without a known class."""
+        if self.column is None or self.column not in cohort.labels.columns:
+            return np.full(len(cohort.samples), -1)
+        text = class_text(cohort.labels[self.column])
+        return np.asarray(pd.Categorical(text, categories=list(self.names)).codes, int)
+
+
+def find_classes(
+    cohort: MultiOmics, wanted: str | None, *, learned: bool, count: int = 0
+) -> Classes:
+    """Return the column of classes and their names.
+
+    Args:
+      cohort: with its sample table.
+      wanted: name of the column; `auto` takes a usual one, None goes without.
+      learned: whether the model learns to predict classes. If not, `auto` takes `tissue` or
+        nothing; if it does, it takes one of `CLASS_COLUMNS`, or the only column.
+      count: how many classes there are, for labels that do not name all of them; 0 takes those
+        that are named, or `CLUSTERS` where none is. Classes without a name are called `class 1`,
+        `class 2`, ...
+
+    Raises:
+      InputError: an unknown column, several that could be meant, or too few or too many classes.
+    """
+    column = _column(cohort, wanted, learned)
+    names: tuple[str, ...] = ()
+    if column is not None:
+        names = tuple(sorted(class_text(cohort.labels[column]).dropna().unique()))
+    if not learned:
+        return Classes(column, names)
+    if count and len(names) > count:
+        raise InputError(
+            f"expected at most {count} classes, found {len(names)} in label column {column!r}; "
+            "raise --classes, or leave it out"
+        )
+    count = count if names else count or CLUSTERS
+    fresh = [f"class {i}" for i in range(1, count + len(names) + 1)]
+    fresh = [name for name in fresh if name not in names]
+    names += tuple(fresh[: max(count - len(names), 0)])
+    if len(names) < 2:
+        raise InputError(
+            f"expected at least 2 classes, found {', '.join(names)} alone in label column "
+            f"{column!r}; name another column with --label, or give the number of classes with "
+            "--classes"
+        )
+    return Classes(column, names)
+
+
+def class_notes(cohort: MultiOmics, classes: Classes, rows: np.ndarray) -> list[str]:
+    """Return what has to be said about the labels of training samples, in sentences.
+
+    Args:
+      cohort: all samples.
+      classes: their classes.
+      rows: int, the training samples.
+    """
+    codes = classes.codes(cohort)[rows]
+    if (codes < 0).all():
+        return [
+            f"no training sample has a label: trained without classes on {len(classes.names)} "
+            "clusters (unsupervised; --classes sets their number); without labels nothing can "
+            "align the clusters of different views, and their names mean nothing"
+        ]
+    present = {view: cohort.present(view)[rows] for view in cohort.views}
+    labelled = {view: int(((codes >= 0) & here).sum()) for view, here in present.items()}
+    notes = []
+    if (codes < 0).any():
+        counts = [f"{view} {labelled[view]} of {here.sum()}" for view, here in present.items()]
+        notes.append(
+            f"samples with a label: {', '.join(counts)}; the others train without one "
+            "(semi-supervised)"
+        )
+    seen = {view: set(codes[here & (codes >= 0)].tolist()) for view, here in present.items()}
+    everywhere = set(range(len(classes.names)))
+    nowhere = everywhere - set().union(*seen.values())
+    if nowhere:
+        notes.append(f"no training sample is of class {_names(classes, nowhere)}")
+    for view, found in seen.items():
+        lacking = everywhere - nowhere - found
+        if lacking:
+            notes.append(
+                f"no labelled training sample of {view} is of class {_names(classes, lacking)}; "
+                "what is predicted there rests on the other views"
+            )
+    return notes
+
+
+def _names(classes: Classes, codes: set[int]) -> str:
+    """Return the names of some classes as text."""
+    names = [classes.names[code] for code in sorted(codes)]
+    return ", ".join(names[:SHOWN]) + (f", ... ({len(names)} in all)" * (len(names) > SHOWN))
+
+
+def _column(cohort: MultiOmics, wanted: str | None, learned: bool) -> str | None:
+    """Return the label column that is meant."""
+    columns = list(cohort.labels.columns)
+    if wanted == "auto":
+        return _usual(cohort, columns) if learned else _first(columns, ("tissue",))
+    if wanted is not None and wanted not in columns:
+        raise unknown("label column", wanted, columns)
+    return wanted
+
+
+def _usual(cohort: MultiOmics, columns: Sequence[str]) -> str | None:
+    """Return the column that a classifier learns by default."""
+    found = _first(columns, CLASS_COLUMNS)
+    if found is None and len(columns) > 1:
+        raise InputError(
+            f"expected a label column {', '.join(CLASS_COLUMNS)}, or a single one, found "
+            f"{', '.join(map(str, columns[:8]))}; name the class with --label, or give "
+            "--label None to train without classes"
+        )
+    return found or next(iter(columns), None)
+
+
+def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """Return the first of some names that is a column."""
+    return next((name for name in names if name in columns), None)

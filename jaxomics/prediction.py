@@ -1,0 +1,58 @@
+"""Classes and other outcomes of samples, as one table."""
+
+import numpy as np
+import pandas as pd
+
+from jaxomics.data.batch import Data, Standard
+from jaxomics.inference import Member, assess, classify
+from jaxomics.metrics.classification import ALL, PROBABILITY
+from jaxomics.models.base import Model
+
+
+def predict(
+    model: Model,
+    members: list[Member],
+    data: Data,
+    standard: Standard,
+    samples: pd.Index,
+    classes: tuple[str, ...],
+    seed: int | None = None,
+) -> pd.DataFrame:
+    """Return what a model predicts of samples, from each view by itself or from all together.
+
+    Args:
+      model, members, standard: as trained.
+      data: the samples.
+      samples: their names.
+      classes: names of the classes.
+      seed: of a draw of z per sample; None takes the mean of z.
+
+    Returns:
+      Columns sample, view, and what the model has: class and p_CLASS, the probability of each
+      class; and a column per further outcome. A row per sample and view that measures it, sorted
+      by sample; the view is `all` where the model reads all views together.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    if model.tasks.classify is not None:
+        for view, values in classify(model, members, data, standard, seed).items():
+            named = {f"{PROBABILITY}{name}": values[:, i] for i, name in enumerate(classes)}
+            best = np.asarray(classes)[values.argmax(axis=1)]
+            found.setdefault(view, {}).update({"class": best, **named})
+    if model.tasks.risk is not None:
+        for head, values in assess(model, members, data, standard).items():
+            found.setdefault(ALL, {}).update(_columns(head, values))
+    tables = []
+    for view, columns in found.items():
+        masks = data.observed.values() if view == ALL else [data.observed[view]]
+        here = np.any([np.asarray(mask).any(axis=1) for mask in masks], axis=0)
+        table = pd.DataFrame({"sample": samples, "view": view, **columns})
+        tables.append(table[here])
+    whole = pd.concat(tables, ignore_index=True)
+    return whole.sort_values("sample", kind="stable", ignore_index=True)
+
+
+def _columns(head: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the outputs of a head [samples, outputs] as columns, numbered if there are several."""
+    if values.shape[1] == 1:
+        return {head: values[:, 0]}
+    return {f"{head}_{i}": column for i, column in enumerate(values.T)}
