@@ -137,7 +137,7 @@ class Estimator:
         self.split_, notes = choose_rows(cohort, settings, trained, watched, self.seed)
         self.held_out_ = cohort.samples[np.asarray(self.split_.valid, int)]
         self.notes_ += notes
-        if self._learns_classes():
+        if self._learns_classes() and self.classes_:
             self.notes_ += class_notes(modelled, self._classes(), np.asarray(self.split_.train))
 
     def prepare_like(self, other: "Estimator") -> None:
@@ -200,7 +200,7 @@ class Estimator:
             cohort,
             self.settings.label,
             learned=self._learns_classes(),
-            count=getattr(config, "classes", 0),
+            count=getattr(config, "classes", None),
         )
         if self.label_ is None and getattr(config, "contrastive", "none") == "label":
             self.notes_.append("no label column 'tissue': the contrastive term is off")

@@ -44,7 +44,7 @@ class Classes(NamedTuple):
 
 
 def find_classes(
-    cohort: MultiOmics, wanted: str | None, *, learned: bool, count: int = 0
+    cohort: MultiOmics, wanted: str | None, *, learned: bool, count: int | None = None
 ) -> Classes:
     """Return the column of classes and their names.
 
@@ -52,34 +52,34 @@ def find_classes(
       cohort: with its sample table.
       wanted: name of the column; `auto` takes a usual one, None goes without.
       learned: whether the model learns to predict classes. If not, `auto` takes `tissue` or
-        nothing; if it does, it takes one of `CLASS_COLUMNS`, or the only column.
-      count: how many classes there are, for labels that do not name all of them; 0 takes those
-        that are named, or `CLUSTERS` where none is. Classes without a name are called `class 1`,
-        `class 2`, ...
+        nothing; if it does, one of `CLASS_COLUMNS`, or nothing.
+      count: of models that cannot do without classes: how many there are, for labels that do not
+        name all of them; 0 takes those that are named, or `CLUSTERS` where none is. Classes
+        without a name are called `class 1`, `class 2`, ... Here `auto` also takes the only
+        column, and there must be a choice.
 
     Raises:
       InputError: an unknown column, several that could be meant, or too few or too many classes.
     """
-    column = _column(cohort, wanted, learned)
+    columns = list(cohort.labels.columns)
+    if wanted not in (None, "auto", *columns):
+        raise unknown("label column", str(wanted), columns)
+    column = wanted
+    if wanted == "auto":
+        column = _first(columns, CLASS_COLUMNS if learned else ("tissue",))
+        if learned and count is not None:
+            column = column or _only(columns)
     names: tuple[str, ...] = ()
     if column is not None:
         names = tuple(sorted(class_text(cohort.labels[column]).dropna().unique()))
     if not learned:
         return Classes(column, names)
-    if count and len(names) > count:
+    if count is not None:
+        names = _named(names, count, column)
+    if len(names) == 1:
         raise InputError(
-            f"expected at most {count} classes, found {len(names)} in label column {column!r}; "
-            "raise --classes, or leave it out"
-        )
-    count = count if names else count or CLUSTERS
-    fresh = [f"class {i}" for i in range(1, count + len(names) + 1)]
-    fresh = [name for name in fresh if name not in names]
-    names += tuple(fresh[: max(count - len(names), 0)])
-    if len(names) < 2:
-        raise InputError(
-            f"expected at least 2 classes, found {', '.join(names)} alone in label column "
-            f"{column!r}; name another column with --label, or give the number of classes with "
-            "--classes"
+            f"expected at least 2 classes, found {names[0]!r} alone in label column {column!r}; "
+            "name another column with --label"
         )
     return Classes(column, names)
 
@@ -129,26 +129,28 @@ def _names(classes: Classes, codes: set[int]) -> str:
     return ", ".join(names[:SHOWN]) + (f", ... ({len(names)} in all)" * (len(names) > SHOWN))
 
 
-def _column(cohort: MultiOmics, wanted: str | None, learned: bool) -> str | None:
-    """Return the label column that is meant."""
-    columns = list(cohort.labels.columns)
-    if wanted == "auto":
-        return _usual(cohort, columns) if learned else _first(columns, ("tissue",))
-    if wanted is not None and wanted not in columns:
-        raise unknown("label column", wanted, columns)
-    return wanted
+def _named(names: tuple[str, ...], count: int, column: str | None) -> tuple[str, ...]:
+    """Return so many names of classes: those of the labels, and invented ones."""
+    if count and len(names) > count:
+        raise InputError(
+            f"expected at most {count} classes, found {len(names)} in label column {column!r}; "
+            "raise --classes, or leave it out"
+        )
+    wanted = count if names else count or CLUSTERS
+    fresh = [f"class {i}" for i in range(1, wanted + len(names) + 1)]
+    fresh = [name for name in fresh if name not in names]
+    return names + tuple(fresh[: max(wanted - len(names), 0)])
 
 
-def _usual(cohort: MultiOmics, columns: Sequence[str]) -> str | None:
-    """Return the column that a classifier learns by default."""
-    found = _first(columns, CLASS_COLUMNS)
-    if found is None and len(columns) > 1:
+def _only(columns: Sequence[str]) -> str | None:
+    """Return the only column, None where there is none."""
+    if len(columns) > 1:
         raise InputError(
             f"expected a label column {', '.join(CLASS_COLUMNS)}, or a single one, found "
             f"{', '.join(map(str, columns[:8]))}; name the class with --label, or give "
             "--label None to train without classes"
         )
-    return found or next(iter(columns), None)
+    return next(iter(columns), None)
 
 
 def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
