@@ -169,7 +169,9 @@ def hold_out(
     if label not in cohort.labels.columns:
         raise unknown("label column", label, cohort.labels.columns)
     strata = pd.DataFrame({label: pattern + cohort.labels[label].astype(str)})
-    fold = next(iter(make_folds(replace(cohort, labels=strata), folds, seed=seed, stratify=label)))
+    pooled = replace(cohort, labels=strata)
+    parts = make_folds(pooled, folds, seed=seed, stratify=label, pool_rare=True)
+    fold = next(iter(parts))
     return cohort.select_samples(fold.train), cohort.select_samples(fold.test)
 
 
