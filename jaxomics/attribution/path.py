@@ -10,7 +10,7 @@ what SHAP's GradientExplainer estimates, too. How far a sum is off is in every r
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -185,9 +185,27 @@ def integrated_gradients(
     >>> [round(float(value), 5) for value in found.values]
     [3.0, 3.0]
     """
+    t, weight = nodes(rule, n_steps)
+    return integrated_gradients_at(f, params, x, baseline, t, weight, chunk=chunk)
+
+
+def integrated_gradients_at(
+    f: Function,
+    params: Params,
+    x: Tree,
+    baseline: Tree,
+    t: Any,
+    weight: Any,
+    *,
+    chunk: int | None = None,
+) -> Attribution:
+    """Return integrated gradients from nodes [n] and weights [n] that are given, also traced.
+
+    Raises:
+      InputError: as `gradient`; a baseline unlike x.
+    """
     x = check_sample(f, params, x)
     baseline = check_baseline(x, baseline)
-    t, weight = nodes(rule, n_steps)
     mean = weighted_sums(_slope_along(f, params, x, baseline), t, weight[:, None], chunk=chunk)
     values = jax.tree.map(lambda end, start, leaf: (end - start) * leaf[0], x, baseline, mean)
     return attribution(values, f(params, x), f(params, baseline))
@@ -268,7 +286,7 @@ def expected_gradients(
     key: Key,
     n_draws: int = 256,
     stratified: bool = True,
-    antithetic: bool = True,
+    antithetic: bool = False,
     chunk: int | None = None,
 ) -> Attribution:
     """Return expected gradients (Erion et al. 2021): integrated gradients, mean over baselines.

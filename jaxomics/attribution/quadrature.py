@@ -113,7 +113,7 @@ def log_nodes(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draws(
-    key: Key, n: int, background_size: int, *, stratified: bool = True, antithetic: bool = True
+    key: Key, n: int, background_size: int, *, stratified: bool = True, antithetic: bool = False
 ) -> Draws:
     """Draw n positions on paths that start at rows of a background.
 
@@ -128,12 +128,13 @@ def draws(
         shuffled passes through the background, so that all are used nearly equally often. Each
         group is stratified, too, if more coarsely. Otherwise t and rows are independent and
         uniform, rows with replacement: Lundberg's GradientExplainer.
-      antithetic: draw pairs (row, t), (row, 1 - t), t below 1/2, one after the other.
+      antithetic: draw pairs (row, t), (row, 1 - t), t below 1/2, one after the other. They see
+        half as many rows.
 
     Raises:
       InputError: fewer than 2 draws, or an odd number of antithetic draws.
 
-    >>> drawn = draws(jax.random.key(0), 8, background_size=2)
+    >>> drawn = draws(jax.random.key(0), 8, background_size=2, antithetic=True)
     >>> jnp.bincount(drawn.rows).tolist(), (drawn.t[::2] + drawn.t[1::2]).tolist()
     ([4, 4], [1.0, 1.0, 1.0, 1.0])
     """
@@ -141,18 +142,26 @@ def draws(
     if antithetic and n % 2:
         raise InputError(f"antithetic draws come in pairs: expected an even number, found {n}")
     copies = 2 if antithetic else 1
-    count = n // copies
-    group = grouped(count)
+    count, group = n // copies, groups_of_draws(n, antithetic=antithetic)
     row_key, order_key, t_key = jax.random.split(key, 3)
     t = jax.random.uniform(t_key, (count,), jnp.float32)  # the same draws in float64
     if stratified:
         rows = balanced_rows(row_key, count, background_size)
-        t = (_strata(order_key, group) + t) / count
+        t = (_strata(order_key, group[::copies]) + t) / count
     else:
         rows = jax.random.randint(row_key, (count,), 0, background_size, jnp.int32)
     if antithetic:
         t = jnp.stack([t / 2.0, 1.0 - t / 2.0], axis=1).ravel()
-    return Draws(jnp.repeat(rows, copies), t, np.repeat(group, copies))
+    return Draws(jnp.repeat(rows, copies), t, group)
+
+
+def groups_of_draws(n: int, *, antithetic: bool = False) -> np.ndarray:
+    """Return the group of each of n draws, int [n]; the two of an antithetic pair share one.
+
+    >>> groups_of_draws(6, antithetic=True).tolist()
+    [0, 0, 1, 1, 2, 2]
+    """
+    return np.repeat(grouped(n // 2), 2) if antithetic else grouped(n)
 
 
 def grouped(n: int) -> np.ndarray:

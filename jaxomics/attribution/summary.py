@@ -46,7 +46,7 @@ class Plan:
     method: Method = "expected"
     draws: int = 256
     stratified: bool = True
-    antithetic: bool = True
+    antithetic: bool = False
     rule: str = "gauss"
     noise: float = 0.2
     members: int = 1

@@ -45,8 +45,27 @@ def test_error_falls_with_draws_and_with_each_reduction(key: jax.Array):
     error = table.pivot(index="n_draws", columns="estimator", values="error")
     assert 1.5 < error["plain"][12] / error["plain"][48] < 2.7
     assert error["stratified, antithetic"][48] < error["plain"][48] / 2
+    assert error["stratified"][48] < error["plain"][48] / 2
     plain = table[table["estimator"] == "plain"]
     np.testing.assert_allclose(plain["stderr"], plain["error"], rtol=0.25)
+
+
+def test_one_program_serves_all_samples_rules_and_estimators(key: jax.Array):
+    traces = []
+
+    def counted(w: Any, x: Any) -> Any:
+        traces.append(x)
+        return jnp.sum(jnp.tanh(x @ w))
+
+    def study(seed: int) -> int:
+        x, *background = np.random.default_rng(seed).normal(size=(7, 4)).astype(np.float32)
+        before = len(traces)
+        gap_by_steps(counted, W, x, 0.0 * x, steps=(4,))
+        error_by_draws(counted, W, x, np.stack(background), key=key, draws=(16,), repeats=2)
+        return len(traces) - before
+
+    assert study(0) > 0
+    assert study(1) == 0
 
 
 def test_estimators_that_do_not_exist(key: jax.Array):

@@ -220,7 +220,8 @@ def test_expected_gradients_of_a_quadratic_are_exact_with_balanced_antithetic_dr
 
     form = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
     x, background = trees(1), trees(2, 5)
-    found = expected_gradients(quadratic, form, x, background, key=key, n_draws=20)
+    draw = partial(expected_gradients, quadratic, n_draws=20, antithetic=True)
+    found = jax.jit(draw)(form, x, background, key=key)
     exact = jax.vmap(lambda b: integrated_gradients(quadratic, form, x, b, n_steps=2).values)(
         background
     )
@@ -263,10 +264,34 @@ def test_variance_reductions_reduce_the_variance(key: jax.Array):
         variance = sum(float(leaf.var(axis=0).sum()) for leaf in found.values.values())
         return variance, float(jnp.mean(found.gap**2))
 
-    plain = spread(stratified=False, antithetic=False)
-    both = spread(stratified=True, antithetic=True)
-    assert both[0] < plain[0] / 4
-    assert both[1] < plain[1] / 4
+    plain = spread(stratified=False)
+    single, pairs = spread(antithetic=False), spread(antithetic=True)
+    assert max(single[0], pairs[0]) < plain[0] / 3  # few rows: each is used often either way
+    assert pairs[1] < single[1] / 2 < plain[1] / 2
+
+
+def test_pairs_make_the_gap_smaller_and_values_less_exact(key: jax.Array):
+    # The slope of x^2 / 2 + 2 x is linear along a path, so that pairs leave no gap; the mean over
+    # rows has the variance of 8 rows in place of that of 16.
+    background = np.random.default_rng(0).normal(size=(500, 1)).astype(np.float32)
+    x = np.ones(1, np.float32)
+
+    @partial(jax.jit, static_argnames="antithetic")
+    def estimates(keys: Any, antithetic: bool) -> Any:
+        return jax.vmap(
+            lambda one: expected_gradients(
+                lambda _, x: x[0] ** 2 / 2 + 2 * x[0], None, x, background,
+                key=one, n_draws=16, antithetic=antithetic,
+            )
+        )(keys)  # fmt: skip
+
+    keys = jax.random.split(key, 600)
+    single, pairs = estimates(keys, False), estimates(keys, True)
+    np.testing.assert_allclose(pairs.gap, 0.0, atol=1e-5)
+    assert jnp.std(single.gap) > 0.05
+    rows = np.var(background**2 / 2 + 2 * background)
+    np.testing.assert_allclose(np.var(pairs.values), rows / 8, rtol=0.2)
+    assert np.var(single.values) < 0.8 * np.var(pairs.values)
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 100])

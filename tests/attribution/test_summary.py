@@ -96,11 +96,11 @@ def output(number: int) -> Any:
     ("settings", "groups", "points"),
     [
         ({"draws": 256}, 8, 32),
-        ({"draws": 250}, 8, 32),  # whole pairs in all groups
-        ({"draws": 10}, 5, 2),
-        ({"draws": 2}, 1, 2),  # one pair has no scatter
-        ({"draws": 2, "antithetic": False}, 2, 1),
-        ({"draws": 50, "antithetic": False, "stratified": False}, 8, 7),
+        ({"draws": 250, "antithetic": True}, 8, 32),  # whole pairs in all groups
+        ({"draws": 10, "antithetic": True}, 5, 2),
+        ({"draws": 2, "antithetic": True}, 1, 2),  # one pair has no scatter
+        ({"draws": 2}, 2, 1),
+        ({"draws": 50, "stratified": False}, 8, 7),
         ({"draws": 240, "members": 5}, 2, 24),
         ({"draws": 240, "members": 20}, 2, 6),
         ({"draws": 40, "method": "smooth"}, 8, 5),
@@ -152,7 +152,7 @@ def test_weights_of_a_group_sum_to_one(method: Any):
 
 
 def test_a_pair_shares_its_row_and_mirrors_its_position():
-    points, start = draw(Plan(draws=32))
+    points, start = draw(Plan(draws=32, antithetic=True))
     at, step, start = host((points.at, points.step, start))
     for name, x in host(X).items():
         first, second = start[name][:, :, 0::2], start[name][:, :, 1::2]
@@ -162,7 +162,7 @@ def test_a_pair_shares_its_row_and_mirrors_its_position():
         middle = (at[name][:, :, 0::2] + at[name][:, :, 1::2]) / 2
         np.testing.assert_allclose(middle, (first + x) / 2, atol=1e-6)
         np.testing.assert_allclose(step[name], x - start[name], atol=1e-6)
-    plain, _ = draw(Plan(draws=32, antithetic=False))
+    plain, _ = draw(Plan(draws=32))
     assert not np.allclose(plain.step["rna"][:, :, 0::2], plain.step["rna"][:, :, 1::2])
 
 
