@@ -1,0 +1,104 @@
+"""Plans of views drawn one by one: which rows, how often, in which company."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxomics.data.batch import Standard, gather, gather_views, make_data
+from jaxomics.data.sampling import per_view_plan, spread_plan
+
+ROWS = jnp.arange(100, 112)
+LABELS = jnp.array([0, 0, 0, 0, 0, 0, 1, 1, 2, -1, -1, 7])
+
+
+drawing = jax.jit(per_view_plan, static_argnames=("batch", "steps", "balanced"))
+
+
+def plan(
+    seed: int, member: np.ndarray, batch: int, steps: int, *, balanced: bool = False
+) -> np.ndarray:
+    key = jax.random.key(seed)
+    return np.asarray(drawing(key, ROWS, member, LABELS, batch, steps, balanced=balanced))
+
+
+members = st.lists(st.booleans(), min_size=12, max_size=12).filter(any).map(np.array)
+
+
+@given(st.integers(0, 99), members)
+@settings(max_examples=20, deadline=None)
+def test_rows_of_the_view_come_up_once_before_any_comes_again(seed: int, member: np.ndarray):
+    drawn = plan(seed, member, 4, 5).ravel()
+    size, known = int(member.sum()), set(np.asarray(ROWS)[member].tolist())
+    for begin in range(0, 20, size):
+        turn = drawn[begin : begin + size].tolist()
+        assert len(set(turn)) == len(turn)
+        assert set(turn) <= known
+
+
+def test_every_turn_has_its_own_order_and_every_row_its_surplus():
+    member = np.arange(12) < 6
+    turns = plan(0, member, 6, 4)
+    assert all(sorted(turn) == sorted(turns[0]) for turn in turns)
+    assert len({tuple(turn) for turn in turns.tolist()}) == 4
+    last = np.concatenate([plan(seed, member, 2, 4).ravel()[6:] for seed in range(300)])
+    counts = np.bincount(last - 100, minlength=6)
+    assert counts.sum() == 600
+    assert abs(counts - 100).max() < 50  # five standard deviations
+
+
+@given(st.integers(0, 99), members, st.sampled_from([(4, 5), (9, 2), (1, 3)]))
+@settings(max_examples=20, deadline=None)
+def test_balanced_classes_come_equally_often(seed: int, member: np.ndarray, shape: tuple[int, int]):
+    batch, steps = shape
+    drawn = plan(seed, member, batch, steps, balanced=True) - 100
+    assert member[drawn].all()
+    labels = np.asarray(LABELS)
+    present = np.unique(labels[member])
+    for part in (drawn, *drawn):  # The epoch, and every step.
+        counts = [np.sum(labels[part] == label) for label in present]
+        assert max(counts) - min(counts) <= (1 if part is drawn else 2)
+    for label in present:
+        rows = np.flatnonzero(member & (labels == label))
+        counts = [np.sum(drawn == row) for row in rows]
+        assert max(counts) - min(counts) <= 2
+
+
+def test_views_of_unequal_size_share_one_program():
+    keys = jax.random.split(jax.random.key(0), 3)
+    member = np.array([[True] * size + [False] * (12 - size) for size in (1, 5, 12)])
+    for balanced in (False, True):
+        mapped = jax.vmap(partial(drawing, batch=4, steps=5, balanced=balanced), (0, None, 0, None))
+        for i, found in enumerate(mapped(keys, ROWS, member, LABELS)):
+            alone = drawing(keys[i], ROWS, member[i], LABELS, 4, 5, balanced=balanced)
+            np.testing.assert_array_equal(found, alone)
+
+
+@pytest.mark.parametrize(("size", "batch"), [(7, 3), (5, 3), (7, 8)])
+def test_spread_rows_count_once(size: int, batch: int):
+    rows, weight = spread_plan(jnp.arange(20, 27), size, batch)
+    assert rows.shape == weight.shape == (-(-7 // batch), batch)
+    assert sorted(np.asarray(rows)[np.asarray(weight) > 0].tolist()) == list(range(20, 20 + size))
+
+
+def test_batches_of_views_are_batches_of_each_view():
+    draw = np.random.default_rng(0)
+    arrays = {"rna": draw.normal(size=(6, 3)), "drug": draw.normal(size=(6, 2))}
+    arrays["rna"][2, 1] = np.nan
+    data = make_data(arrays, draw.normal(size=(6, 1)), np.array([0, 1, -1, 1, 0, 1]))
+    standard = Standard(
+        {"rna": jnp.ones(3), "drug": jnp.zeros(2)}, {"rna": jnp.full(3, 2.0), "drug": jnp.ones(2)}
+    )
+    rows = {"rna": jnp.array([2, 4, 0]), "drug": jnp.array([5, 5, 1])}
+    weight = {"rna": jnp.array([1.0, 1.0, 0.0]), "drug": jnp.ones(3)}
+    found = gather_views(data, standard, rows, weight)
+    for view in arrays:
+        expected = gather(data, standard, rows[view], weight[view])
+        for name in ("x", "observed", "sample", "conditionals", "labels", "weight"):
+            np.testing.assert_array_equal(
+                getattr(found, name)[view], getattr(expected, name)[view], err_msg=name
+            )
