@@ -31,6 +31,7 @@ _HOMES = {
     "inspect": "jaxomics.data.inspect",
     "load_run": "jaxomics.runfolder",
     "models": "jaxomics.commands.models",
+    "predict": "jaxomics.commands.apply",
     "preset": "jaxomics.presets",
     "read_cohort": "jaxomics.data.io",
     "simulate_depmap": "jaxomics.data.simulate",

@@ -53,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "embed": Command("apply:embed", "latent means of samples", True),
     "impute": Command("apply:impute", "fill what is missing, in original units", True),
     "translate": Command("apply:translate", "predict one view from others", True),
+    "predict": Command("apply:predict", "class and probabilities of samples", True),
     "explain": Command("explain:explain", "what outputs owe to each feature, with errors", True),
     "evaluate imputation": Command(
         "evaluate:evaluate_imputation", "score completed tables of any tool against the truth"

@@ -1,4 +1,4 @@
-"""`embed`, `impute` and `translate`: what a trained run says of its own or of new samples."""
+"""`embed`, `impute`, `translate`, `predict`: what a run says of its own or of new samples."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from jaxomics.commands.notes import tell, unknown_conditionals, unmatched
+from jaxomics.commands.notes import agreement, tell, unknown_conditionals, unmatched
 from jaxomics.commands.options import Flag, Run
 from jaxomics.commands.outputs import refuse_file, refuse_folder
 from jaxomics.data.container import MultiOmics
@@ -128,6 +128,43 @@ def translate(
         if name not in estimator.preprocess_.views:
             raise unknown("view of this model", name, estimator.preprocess_.views)
     table = estimator.translate(cohort, source=source, target=target)
+    write_table(table, out, about, csv=csv, overwrite=overwrite)
+    return out
+
+
+def predict(
+    run: Run,
+    *,
+    out: Path,
+    data: Path | None = None,
+    sample: Flag = False,
+    csv: Flag = False,
+    overwrite: Flag = False,
+    quiet: Flag = False,
+) -> Path:
+    """Write the class of each sample and its probabilities, or other outcomes that are predicted.
+
+    Columns sample, view, class, p_CLASS. One row per sample and view where the model predicts
+    from single views; samples may have any subset of the views, and need no labels. Where there
+    are labels, a note tells how many agree.
+
+    Args:
+      run: run folder of a trained model.
+      out: table to write, .parquet or .csv.
+      data: samples; the training data by default.
+      sample: draw the latent instead of taking its mean.
+      csv: also write CSV beside parquet.
+      overwrite: replace existing files.
+      quiet: print no notes.
+
+    Returns:
+      The table's path.
+    """
+    refuse_file(out, overwrite)
+    estimator, cohort, about = load(run, data, quiet)
+    table = estimator.predict(cohort, sample=sample)
+    seen = " (the run was trained on these samples)" if data is None else ""
+    tell([f"{line}{seen}" for line in agreement(table, cohort, estimator.label_)], quiet=quiet)
     write_table(table, out, about, csv=csv, overwrite=overwrite)
     return out
 

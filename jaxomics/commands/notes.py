@@ -3,8 +3,15 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
+
+from jaxomics.errors import InputError
+from jaxomics.metrics.classification import evaluate_classes
+
+if TYPE_CHECKING:
+    from jaxomics.data.container import MultiOmics
 
 SHOWN = 4
 """The most parts that one line lists."""
@@ -59,7 +66,7 @@ def unmatched(report: pd.DataFrame) -> list[str]:
         if not wanted:
             lines.append(f"{view}: not a view of the model, not used")
         elif not found:
-            lines.append(f"{view}: not in the data, filled from the other views")
+            lines.append(f"{view}: not in the data")
         else:
             parts = [f"{found} of {wanted} features found"]
             parts += [
@@ -91,6 +98,27 @@ def unknown_conditionals(report: pd.DataFrame) -> list[str]:
             lines.append(f"{name}: {reason}")
     head = [f"conditionals not in the data, set to 0: {', '.join(absent)}"] if absent else []
     return head + lines
+
+
+def agreement(predictions: pd.DataFrame, cohort: "MultiOmics", label: str | None) -> list[str]:
+    """Sum up how many predicted classes are those of the labels, per view.
+
+    Args:
+      predictions: as `predict` gives them.
+      cohort: the samples, perhaps with labels.
+      label: their column of classes.
+    """
+    if label not in cohort.labels.columns or "class" not in predictions:
+        return []
+    labels = pd.Series(cohort.labels[label])
+    try:
+        scores = evaluate_classes(predictions, labels).scores
+    except InputError as error:
+        return [f"not scored: {error}"]
+    share = scores[scores["metric"] == "accuracy"].set_index("view")["value"]
+    shares = ", ".join(f"{view} {value:.3f}" for view, value in share.items())
+    left = "".join(f"; {note}" for note in scores.attrs["notes"])
+    return [f"accuracy against label column {label!r}: {shares}{left}"]
 
 
 _ITEMS = {"encoder": "feature that only the decoder sees"}

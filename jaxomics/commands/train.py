@@ -10,6 +10,7 @@ import pandas as pd
 from tyro.conf import arg
 
 from jaxomics.commands.choose import Model, check_names, check_ranges, choose
+from jaxomics.commands.held_out import score_held_out
 from jaxomics.commands.notes import left_out, tell
 from jaxomics.commands.options import Flag
 from jaxomics.data.container import MultiOmics
@@ -18,8 +19,6 @@ from jaxomics.engine.fit import Recorder
 from jaxomics.engine.processes import ALONE, Processes, agree, is_writer, seen_by_writer, together
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
-from jaxomics.metrics.imputation import evaluate_imputation
-from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, join
 from jaxomics.presets import Settings, preset
 from jaxomics.report import run_report
 from jaxomics.runfolder import describe_run, finish_run, same_run, start_run
@@ -224,15 +223,14 @@ def write_run_tables(out: Path, estimator: Estimator, cohort: MultiOmics, csv: b
     """Write `tables/` of a finished run: latent, views, dropped, timing, and scores if any."""
     assert estimator.result_ is not None
     seconds = pd.Series(estimator.result_.seconds, name="seconds")
+    embeds = "embed" in estimator.entry.verbs
     tables = {
-        "latent": estimator.transform().reset_index(),
+        **({"latent": estimator.transform().reset_index()} if embeds else {}),
         "views": views_table(estimator, cohort),
         "dropped": dropped_table(estimator, cohort),
         "timing": seconds.rename_axis("stage").reset_index(),
     }
-    held_out = score_held_out(estimator, cohort)
-    if held_out is not None:
-        tables["scores"], tables["features"] = held_out
+    tables |= score_held_out(estimator, cohort)
     about = provenance(estimator, cohort)
     for name, table in tables.items():
         write_table(table, out / "tables" / f"{name}.parquet", about, csv=csv, overwrite=True)
@@ -261,36 +259,6 @@ def views_table(estimator: Estimator, cohort: MultiOmics) -> pd.DataFrame:
 def dropped_table(estimator: Estimator, cohort: MultiOmics) -> pd.DataFrame:
     """Return what was left out on reading and by the filters."""
     return pd.concat([cohort.dropped, estimator.preprocess_.report], ignore_index=True)
-
-
-def score_held_out(
-    estimator: Estimator, cohort: MultiOmics
-) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Score the samples that training held out, per view and per feature; None without any.
-
-    Mode `view_out` withholds the scored view, mode `reconstruct` shows the sample's own values.
-    """
-    held = estimator.held_out_
-    if not len(held):
-        return None
-    held = cohort.select_samples(held)
-    known = {name: table for name, table in held.views.items() if len(table)}
-    completed = {
-        "reconstruct": estimator.impute(held, full=True),
-        "view_out": {
-            name: estimator.impute(held.without_samples(name, held.samples), full=True)[name]
-            for name in known
-        },
-    }
-    scores, features = [], []
-    for mode, tables in completed.items():
-        for parts, found in zip(
-            (scores, features),
-            evaluate_imputation(tables, known, model=estimator.entry.name),
-            strict=True,
-        ):
-            parts.append(found.assign(mode=mode, seed=estimator.seed))
-    return join(scores, SCORE_COLUMNS), join(features, FEATURE_COLUMNS)
 
 
 def _is_run(folder: Path) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jaxomics.data.batch import DataSpec
 from jaxomics.errors import InputError, unknown
-from jaxomics.models import modis, mosa
+from jaxomics.models import modis, mosa, omiembed
 from jaxomics.models.base import Model
 
 
@@ -46,8 +46,17 @@ MODELS: dict[str, Entry] = {
         modis.Config,
         modis.Hyper,
         modis.build,
-        ("embed", "predict", "translate"),
+        ("embed", "predict", "translate", "impute", "explain"),
         "latent 64, layers of 256 or 512 per view, discriminator 1024-512-256; 3.0 M on InterSIM",
+    ),
+    "omiembed": Entry(
+        "omiembed",
+        "Zhang et al., Cancers 2021, doi 10.3390/cancers13123047",
+        omiembed.Config,
+        omiembed.Hyper,
+        omiembed.build,
+        ("embed", "predict"),
+        "latent 128, layers of 1024 per view, heads 128-64 and 512-256; 41 M on 20,000 genes",
     ),
 }
 

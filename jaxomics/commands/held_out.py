@@ -1,0 +1,92 @@
+"""Scores of the samples that a training held out: reconstruction, prediction of views, classes."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from jaxomics.data.container import MultiOmics
+from jaxomics.errors import InputError
+from jaxomics.estimator import Estimator
+from jaxomics.metrics.classification import ClassScores, evaluate_classes
+from jaxomics.metrics.imputation import evaluate_imputation
+from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, join
+
+CLASSES = "classes"
+"""Mode of scores of predicted classes."""
+
+
+def score_held_out(estimator: Estimator, cohort: MultiOmics) -> dict[str, pd.DataFrame]:
+    """Score the samples that training held out; no tables without any.
+
+    Mode `view_out` withholds the scored view, mode `reconstruct` shows the sample's own values,
+    mode `classes` is about predicted classes.
+
+    Args:
+      estimator: fitted.
+      cohort: what it was fitted to.
+
+    Returns:
+      `scores` and `features`, and for classes `recall` by view and class, and `confusion`.
+    """
+    held = cohort.select_samples(estimator.held_out_) if len(estimator.held_out_) else None
+    if held is None:
+        return {}
+    name, seed = estimator.entry.name, estimator.seed
+    known = {view: table for view, table in held.views.items() if len(table)}
+    scores, features, tables = [], [], {}
+    for mode, written in _written(estimator, held):
+        truth = {view: table for view, table in known.items() if view in written}
+        for parts, found in zip(
+            (scores, features), evaluate_imputation(written, truth, model=name), strict=True
+        ):
+            parts.append(found.assign(mode=mode, seed=seed))
+    classes = score_classes(estimator, held, mode=CLASSES, model=name, seed=seed)
+    if classes is not None:
+        scores.append(classes.scores)
+        tables = {"recall": classes.cells, "confusion": classes.confusion}
+    return {
+        "scores": join(scores, SCORE_COLUMNS),
+        "features": join(features, FEATURE_COLUMNS),
+        **tables,
+    }
+
+
+def score_classes(
+    estimator: Estimator, samples: MultiOmics, **about: str | int
+) -> ClassScores | None:
+    """Return how well the classes of samples are predicted; None where nothing can be scored.
+
+    Args:
+      estimator: fitted.
+      samples: with labels.
+      about: columns of the score table.
+    """
+    if not estimator.classes_ or "predict" not in estimator.entry.verbs:
+        return None
+    if estimator.label_ not in samples.labels.columns:
+        return None
+    try:
+        labels = pd.Series(samples.labels[estimator.label_])
+        return evaluate_classes(estimator.predict(samples), labels, **about)
+    except InputError:  # none of the samples has a label that the model knows
+        return None
+
+
+def _written(
+    estimator: Estimator, held: MultiOmics
+) -> Iterator[tuple[str, dict[str, pd.DataFrame]]]:
+    """Yield mode and the views that the model writes of samples, in that mode."""
+    present = pd.DataFrame({view: held.present(view) for view in held.views})
+    decodes = estimator.model_.tasks.decode is not None
+    if decodes:
+        yield "reconstruct", estimator.reconstruct(held)
+    if not (present.sum(axis=1) > 1).any():
+        return
+    out = {}
+    for view, here in present.items():
+        if not here.any():
+            continue
+        written = estimator.reconstruct(held.without_samples(str(view), held.samples))
+        if view in written:
+            out[str(view)] = written[str(view)]
+    yield "view_out", out
