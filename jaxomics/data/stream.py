@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxomics.data.batch import Batch, Data, Standard, gather
+from jaxomics.data.batch import Batch, Data, Standard
 from jaxomics.data.sampling import evaluation_plan, paired_plan
 from jaxomics.data.scaling import Standard as Scaling
 from jaxomics.data.store import Store
@@ -74,6 +74,11 @@ class Reading(NamedTuple):
 
 READING = Reading()
 """What a stream does unless told otherwise."""
+
+
+def shared_reading(reading: Reading) -> Reading:
+    """Return a reading in which each process that JAX knows reads its own part of every batch."""
+    return reading._replace(shard=_grain().sharding.ShardByJaxProcess())
 
 
 class Plan(Protocol):
@@ -270,10 +275,21 @@ def as_data(rows: Rows) -> Data:
 
 
 def as_batch(rows: Rows, standard: Standard) -> Batch:
-    """Return the batch that `gather` gives for the same rows of a cohort in memory; traceable."""
-    count = len(rows.sample)
-    batch = gather(as_data(rows), standard, jnp.arange(count), jnp.asarray(rows.weight))
-    return batch.replace(sample=dict.fromkeys(rows.values, jnp.asarray(rows.sample)))
+    """Return the batch that `gather` gives for the same rows of a cohort in memory; traceable.
+
+    Nothing is gathered here, so rows that lie on several devices stay where they are.
+    """
+    real, names = jnp.asarray(rows.weight) > 0, list(rows.values)
+    observed = {v: ~jnp.isnan(rows.values[v]) & real[:, None] for v in names}
+    x = {v: jnp.where(observed[v], standard.apply(v, rows.values[v]), 0.0) for v in names}
+    return Batch(
+        x=x,
+        observed=observed,
+        sample=dict.fromkeys(names, jnp.asarray(rows.sample)),
+        conditionals=dict.fromkeys(names, jnp.asarray(rows.conditionals)),
+        labels=dict.fromkeys(names, jnp.where(real, rows.labels, -1)),
+        weight=dict.fromkeys(names, jnp.asarray(rows.weight)),
+    )
 
 
 def epoch_key(key: Key, epoch: Array | int) -> Key:

@@ -114,6 +114,19 @@ class Layout:
             batch, NamedSharding(self.mesh, PartitionSpec(DATA))
         )
 
+    def feed(self, tree: T) -> T:
+        """Return a batch on its way to the devices, its rows over the data axis.
+
+        Args:
+          tree: host arrays [rows, ...]: of each process its own part of the batch.
+        """
+        if self.single:
+            return jax.device_put(tree)
+        rows = NamedSharding(self.mesh, PartitionSpec(DATA))
+        return jax.tree.map(
+            lambda part: jax.make_array_from_process_local_data(rows, np.asarray(part)), tree
+        )
+
     def vmap(self, function: Callable[..., Any], in_axes: Any = 0) -> Callable[..., Any]:
         """Return `jax.vmap` over replicas, which tells constraints inside where replicas lie."""
         axis = None if self.single or self.axis_name else REPLICA

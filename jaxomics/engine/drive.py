@@ -251,6 +251,8 @@ class Driver:
         carry = _cut(self._layout.home(carry), chunk)
         if checkpoints:
             checkpoints.save(done, carry, wait=wait)
+        if wait:
+            highest(np.zeros(1, np.int32))  # No process leaves before it is written.
         self.seconds["pause"] += time.perf_counter() - begun
 
     def _message(self, rows: Rows, number: int) -> str:

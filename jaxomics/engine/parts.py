@@ -15,9 +15,10 @@ from flax import struct
 from jaxomics.data.batch import Standard
 from jaxomics.data.stream import EvaluationPlan, Rows, as_batch, as_data
 from jaxomics.engine.control import scheduled_rate, update_control
-from jaxomics.engine.epoch import evaluate, movement, sample_players
-from jaxomics.engine.fit import Settings, begin, jitted, make_programs
-from jaxomics.engine.game import make_step
+from jaxomics.engine.devices import Layout
+from jaxomics.engine.epoch import movement, sample_players
+from jaxomics.engine.fit import Settings, begin, jitted, make_programs, placed
+from jaxomics.engine.game import make_step, named
 from jaxomics.engine.state import Control, Split, Train, TrainState
 from jaxomics.models.base import Hyper, Model
 from jaxomics.types import Array, Key, Metrics
@@ -61,19 +62,26 @@ def begin_carry(
     train: Train,
     key: Key,
     shape: tuple[int, int, int],
+    layout: Layout,
 ) -> Carry:
-    """Return the carry before the first step, drawn as in memory."""
+    """Return the carry before the first step, drawn as in memory; it lies whole on all devices.
+
+    Args:
+      example: two rows or more, the same in all processes.
+    """
     two: Rows = jax.tree.map(lambda array: array[:2], example)
     split = Split(np.arange(2), 2, np.arange(0), 0)
-    settings = Settings(as_data(two), standard, split, hyper)
-    state, control = begin(jitted(make_programs(model, train, shape)), settings, key)
+    settings = placed(Settings(as_data(two), standard, split, hyper), layout)
+    programs = jitted(make_programs(model, train, shape, layout=layout), layout)
+    state, control = begin(programs, settings, layout.spread(key))
 
     def one(state: TrainState, rows: Rows) -> Metrics:
         return make_step(model)(state, as_batch(rows, standard), hyper, jnp.ones(()))[1]
 
     metrics = jax.eval_shape(one, state, example)
     buffer = {name: jnp.zeros((shape[0], *m.shape), m.dtype) for name, m in metrics.items()}
-    return Carry(state, control, buffer, sample_players(model, state.params))
+    before = layout.jit(lambda params: sample_players(model, params))(state.params)
+    return Carry(state, control, layout.spread(buffer), before)
 
 
 def make_parts(model: Model, train: Train, steps: int, valid: EvaluationPlan | None) -> Parts:
@@ -88,9 +96,13 @@ def make_parts(model: Model, train: Train, steps: int, valid: EvaluationPlan | N
         return new, metrics, found[model.monitor]
 
     def assess(state, rows, standard, hyper):
-        order = jnp.arange(len(rows.sample))
-        block = Split(order, 0, order, jnp.sum(rows.weight > 0))
-        return evaluate(model, state, as_data(rows), standard, block, hyper, len(order))
+        batch, found = as_batch(rows, standard), {}
+        for player in model.players:
+            aux = player.loss(
+                state.params, state.collections, batch, state.key, hyper, train=False
+            )[1]
+            found |= named(player, aux.metrics, len(model.players))
+        return found
 
     def close(control, before, state, metrics, assessed, epoch, standard, hyper):
         after = sample_players(model, state.params)
@@ -115,21 +127,31 @@ def compile_parts(
     example: Rows,
     settings: tuple[Standard, Hyper],
     valid: EvaluationPlan | None,
+    layout: Layout,
 ) -> Parts:
-    """Compile the parts of an epoch for batches like `example`; carries are overwritten."""
+    """Compile the parts of an epoch; carries are overwritten.
+
+    Args:
+      parts: what `make_parts` returned.
+      carry: before the first step.
+      example: a batch, where batches will lie.
+      settings: scaling and hyper-parameters.
+      valid: the batches of a validation, if there is one.
+      layout: how devices split batches.
+    """
     state, control = carry.state, carry.control
-    heard = {}
+    placed_settings, heard = layout.share(settings), {}
 
     def compiled(part: Callable, donated: tuple[int, ...], *given: Any) -> Callable:
-        program = jax.jit(part, donate_argnums=donated).lower(*given, *settings).compile()
-        return lambda *arguments: program(*arguments, *settings)
+        program = layout.jit(part, *donated).lower(*given, *placed_settings).compile()
+        return lambda *arguments: program(*arguments, *placed_settings)
 
     assess = parts.assess
     if valid is not None:
         assess = compiled(parts.assess, (), state, example)
         found = jax.eval_shape(parts.assess, state, example, *settings)
         heard = {name: jax.ShapeDtypeStruct((len(valid),), m.dtype) for name, m in found.items()}
-    ends = control, carry.before, state, carry.metrics, heard, jnp.zeros((), jnp.int32)
+    ends = control, carry.before, state, carry.metrics, heard, layout.number(0)
     return Parts(
         compiled(parts.advance, (0, 1), state, carry.metrics, control.rate, example),
         assess,

@@ -3,7 +3,8 @@
 `fit_streamed` ends as `fit` does on the same cohort in memory: same rows in the same order, same
 keys, same step, same rules after each epoch. It trains one replica. Within an epoch the host never
 asks the device for a value; it only keeps from running more than `IN_FLIGHT` steps ahead, so that
-batches do not pile up.
+batches do not pile up. Several devices split each batch, and each of several processes reads only
+the part that its own devices work on.
 
 >>> import tempfile
 >>> from jaxomics.data.batch import DataSpec, ViewSpec
@@ -28,7 +29,7 @@ batches do not pile up.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
@@ -47,12 +48,15 @@ from jaxomics.data.stream import (
     Rows,
     RowStream,
     read_rows,
+    shared_reading,
 )
 from jaxomics.engine.checkpoint import Checkpoints
-from jaxomics.engine.drive import Recorder, check_finite, interruptible
+from jaxomics.engine.devices import Device, Layout, make_layout
+from jaxomics.engine.drive import CALL_SECONDS, Recorder, check_finite, interruptible
 from jaxomics.engine.fit import epoch_shape, floats
 from jaxomics.engine.log import Progress, rewind_lines, write_lines
 from jaxomics.engine.parts import Carry, Parts, begin_carry, compile_parts, make_parts
+from jaxomics.engine.processes import agree, from_writer, highest, is_writer
 from jaxomics.engine.state import FitResult, Split, Train, TrainState
 from jaxomics.errors import InputError
 from jaxomics.models.base import Hyper, Model
@@ -76,10 +80,12 @@ def fit_streamed(
     key: Key,
     recorder: Recorder | None = None,
     reading: Reading = READING,
+    devices: Sequence[Device] | None = None,
 ) -> FitResult:
-    """Train one replica on a store.
+    """Train one replica on a store; several devices split its batches.
 
-    A killed run goes on from its newest checkpoint, also from the middle of an epoch.
+    A killed run goes on from its newest checkpoint, also from the middle of an epoch, and also
+    with another number of processes.
 
     Args:
       model: what to train.
@@ -91,17 +97,18 @@ def fit_streamed(
       key: the only source of randomness.
       recorder: run folder, progress and resuming.
       reading: threads and look-ahead: so many batches are held by the host, and up to
-        `IN_FLIGHT` + 2 by the device.
+        `IN_FLIGHT` + 2 by the device. Which part of a batch a process reads follows from JAX.
+      devices: where to train; see `default_devices`.
 
     Raises:
       InputError: split or scaling do not fit the store, the model draws each view by itself or
-        trains in stages, or the folder holds another run.
+        trains in stages, the folder holds another run, or processes read different stores or rows.
       NonFiniteError: a loss became infinite or NaN.
     """
-    if reading.shard is not None and reading.shard.shard_count > 1:
+    if reading.shard is not None:
         raise InputError(
-            "fit_streamed trains in one process, found a reading shared by "
-            f"{reading.shard.shard_count}; leave out the shard"
+            "expected a reading without a shard, since parts follow from the processes of JAX, "
+            f"found {reading.shard}; leave it out"
         )
     if model.sampling.kind == "per_view":
         raise InputError(
@@ -117,20 +124,27 @@ def fit_streamed(
     shape = steps, batch, _ = epoch_shape(train, int(split.train_size))
     hyper = floats(hyper)
     rows, size = np.asarray(split.train), int(split.train_size)
+    layout = make_layout(1, devices, batch=batch)
     example = read_rows(source, rows[:batch], np.ones(batch, np.float32))
-    carry = begin_carry(model, example, standard, hyper, train, key, shape)
-    plan = EpochPlan(carry.state.key, rows, size, batch=batch, epochs=train.epochs)
+    carry = begin_carry(model, example, standard, hyper, train, key, shape, layout)
+    run_key = layout.home(carry.state.key)
+    plan = EpochPlan(run_key, rows, size, batch=batch, epochs=train.epochs)
+    agree(f"{source.digest} {plan.digest}", "store, training rows and seed")
+    reading = shared_reading(reading)
     valid = None
     if len(split.valid):
         valid = EvaluationPlan(np.asarray(split.valid), int(split.valid_size), batch=batch)
     with ExitStack() as stack:
         stream = stack.enter_context(closing(RowStream(source, plan, reading)))
         assess = partial(RowStream, source, valid, reading) if valid else None
-        run = stack.enter_context(_Run(stream, assess, train, steps, model.monitor, recorder))
+        run = stack.enter_context(
+            _Run(stream, assess, train, steps, model.monitor, recorder, layout)
+        )
         carry = run.resume(carry)
         begun = time.perf_counter()
         parts = make_parts(model, train, steps, valid)
-        parts = compile_parts(parts, carry, example, (standard, hyper), valid)
+        share = jax.tree.map(lambda array: array[: batch // jax.process_count()], example)
+        parts = compile_parts(parts, carry, layout.feed(share), (standard, hyper), valid, layout)
         run.seconds["compile"] = time.perf_counter() - begun
         return run.drive(parts, carry)
 
@@ -147,9 +161,10 @@ def _check_features(source: Store, standard: Standard) -> None:
 
 
 class _Run:
-    """The host's side of a run: feeds the device, counts, logs, saves, stops.
+    """The host's side of a run: feeds the devices, counts, logs, saves, stops.
 
-    Use it as a context manager: leaving waits until checkpoints are written.
+    Use it as a context manager: leaving waits until checkpoints are written. Of several processes
+    one logs and saves; whether to save or stop they ask each other every `CALL_SECONDS` or so.
 
     Attributes:
       taken: steps done.
@@ -165,10 +180,12 @@ class _Run:
         steps: int,
         monitor: str,
         recorder: Recorder | None,
+        layout: Layout,
     ):
-        self.stream, self.assess = stream, assess
+        self.stream, self.assess, self.layout = stream, assess, layout
         self.train, self.steps, self.monitor = train, steps, monitor
-        self.recorder = recorder or Recorder()
+        self.recorder = recorder if recorder and is_writer() else Recorder()
+        self.next_question, self.asked_at, self.asked = 0, 0, time.perf_counter()
         self.taken, self.history = 0, []
         self.seconds = {"compile": 0.0, "run": 0.0, "pause": 0.0}
         self.folder = self.recorder.folder
@@ -186,26 +203,28 @@ class _Run:
 
     def resume(self, carry: Carry) -> Carry:
         """Return the newest checkpoint's carry and go to its place, or the fresh one."""
-        if self.checkpoints is None or self.folder is None:
-            return carry
-        taken = self.checkpoints.latest()
-        if taken is not None and not self.recorder.resume:
+        stored = self.checkpoints.latest() if self.checkpoints else None
+        if stored is not None and not self.recorder.resume:
             raise InputError(
-                f"{self.folder} holds a run of {taken // self.steps} epochs: resume it, empty the "
+                f"{self.folder} holds a run of {stored // self.steps} epochs: resume it, empty the "
                 "folder with --overwrite, or choose another"
             )
-        done = (taken or 0) // self.steps
-        if taken is not None:
-            like = carry, np.zeros(PLACE_BYTES, np.uint8)
-            carry, place = self.checkpoints.restore(taken, like)
+        taken = int(from_writer(np.int32(-1 if stored is None else stored)))
+        if taken >= 0:
+            like = jax.eval_shape(lambda: (carry, jnp.zeros(PLACE_BYTES, jnp.uint8)))
+            found = self.checkpoints.restore(taken, like) if self.checkpoints else like
+            carry, place = from_writer(found)
+            carry = self.layout.spread(carry)
             self.stream.set_state(np.asarray(place).tobytes())
             self.taken = taken
-        self.history = rewind_lines(self.folder / "metrics.jsonl", done)
+        if self.folder:
+            self.history = rewind_lines(self.folder / "metrics.jsonl", self.taken // self.steps)
         return carry
 
     def drive(self, parts: Parts, carry: Carry) -> FitResult:
         """Train until the last epoch, or until early stopping."""
-        feed, active = _ahead(self.stream), bool(carry.control.active)
+        feed = _ahead(self.stream, self.layout)
+        active = bool(self.layout.home(carry.control.active))
         place = self.stream.get_state()
         with interruptible() as interrupted:
             while self.taken < self.train.epochs * self.steps and active:
@@ -216,9 +235,9 @@ class _Run:
                 self.seconds["run"] += time.perf_counter() - begun - waited
                 self._save(carry, place, interrupted)
             self._save(carry, place, interrupted, last=True)
-        params = carry.control.best_params if self.train.restore_best else carry.state.params
-        result = carry.state.collections, carry.state, carry.control
-        return FitResult(params, *result, self.history, self.seconds)
+        state, control = self.layout.home((carry.state, carry.control))
+        params = control.best_params if self.train.restore_best else state.params
+        return FitResult(params, state.collections, state, control, self.history, self.seconds)
 
     def _train(
         self,
@@ -250,10 +269,10 @@ class _Run:
             carry.before,
             carry.state,
             carry.metrics,
-            self._validate(parts, carry.state),
-            jnp.asarray(done, jnp.int32),
+            self.layout.share(self._validate(parts, carry.state)),
+            self.layout.number(done),
         )
-        metrics, active = jax.device_get((metrics, control.active))
+        metrics, active = jax.device_get(self.layout.home((metrics, control.active)))
         head = {"epoch": done + 1, "replica": 0}
         rows = [
             head | {"split": split} | {name: float(value) for name, value in found.items()}
@@ -273,29 +292,47 @@ class _Run:
             return {}
         pace, found = _Pace(), []
         with closing(self.assess()) as stream:
-            for rows, _ in _ahead(stream):
+            for rows, _ in _ahead(stream, self.layout):
                 found.append(parts.assess(state, rows))
                 pace.wait(found[-1])
-        found = jax.device_get(found)
+        found = jax.device_get(self.layout.home(found))
         return {name: np.stack([metrics[name] for metrics in found]) for name in found[0]}
 
     def _save(
         self, carry: Carry, place: bytes, interrupted: list[bool], *, last: bool = False
     ) -> None:
         """Write a checkpoint if one is due; raise if the user wants to stop."""
-        stop = bool(interrupted)
-        due = stop or last or time.monotonic() - self.saved > self.train.checkpoint_seconds
-        if self.checkpoints and due:
+        late = time.monotonic() - self.saved > self.train.checkpoint_seconds
+        stop, due = self._decide(bool(interrupted), late)
+        if self.checkpoints and (stop or due or last):
             begun = time.perf_counter()
             words = np.frombuffer(place.ljust(PLACE_BYTES), np.uint8)
-            self.checkpoints.save(self.taken, (carry, words), wait=stop or last)
+            self.checkpoints.save(self.taken, (self.layout.home(carry), words), wait=stop or last)
             self.seconds["pause"] += time.perf_counter() - begun
             self.saved = time.monotonic()
+        if stop or last:
+            highest(np.zeros(1, np.int32))  # Nobody leaves before it is written.
         if stop and not last:
             raise KeyboardInterrupt(
                 f"stopped after step {self.taken % self.steps or self.steps} of {self.steps} in "
                 f"epoch {-(-self.taken // self.steps)} of {self.train.epochs}"
             )
+
+    def _decide(self, stop: bool, due: bool) -> tuple[bool, bool]:
+        """Return whether to stop and whether to save: what any process wants, all do.
+
+        Asking waits for the steps under way, so several processes do it after a number of steps.
+        """
+        if self.taken < self.next_question:
+            return False, False
+        pause = 1
+        if jax.process_count() > 1:
+            spent = (time.perf_counter() - self.asked) / max(self.taken - self.asked_at, 1)
+            pause = int(np.clip(CALL_SECONDS / max(spent, 1e-6), 1, self.steps))
+            self.asked, self.asked_at = time.perf_counter(), self.taken
+        stop, due, pause = highest(np.array([stop, due, pause], np.int32)).tolist()
+        self.next_question = self.taken + pause
+        return bool(stop), bool(due)
 
 
 class _Pace:
@@ -311,11 +348,11 @@ class _Pace:
             jax.block_until_ready(self._running.popleft())
 
 
-def _ahead(stream: RowStream) -> Iterator[tuple[Rows, bytes]]:
-    """Yield rows on the device with the stream's state after them, moving one batch ahead."""
+def _ahead(stream: RowStream, layout: Layout) -> Iterator[tuple[Rows, bytes]]:
+    """Yield rows on the devices with the stream's state after them, moving one batch ahead."""
     waiting: deque[tuple[Rows, bytes]] = deque()
     for rows in stream:
-        waiting.append((jax.device_put(rows), stream.get_state()))
+        waiting.append((layout.feed(rows), stream.get_state()))
         if len(waiting) > 1:
             yield waiting.popleft()
     yield from waiting

@@ -108,6 +108,14 @@ def test_mosa_equals_mosa_in_memory(tmp_path: Path):
     assert_same(fit_streamed(model, store, *settings, key=jax.random.key(3)), expected)
 
 
+def test_four_devices_give_the_result_of_one(toy, store: Store, plain: FitResult, tmp_path: Path):
+    recorder = Recorder(tmp_path)
+    assert_same(streamed(toy, store, devices=jax.devices(), recorder=recorder), plain)
+    assert read_lines(tmp_path / "metrics.jsonl")[0]["epoch"] == 1
+    again = streamed(toy, store, devices=jax.devices(), recorder=recorder._replace(resume=True))
+    assert_same(again, plain)
+
+
 def test_reading_ahead_changes_nothing(toy, store: Store, plain: FitResult):
     result = streamed(toy, store, reading=Reading(threads=0, ahead=0))
     chex.assert_trees_all_equal(result.params, plain.params)
@@ -175,7 +183,7 @@ def test_what_does_not_fit_the_store_is_refused(toy, store: Store, tmp_path: Pat
             toy.model, store, toy.standard, toy.split([3, 20]), toy.hyper, TRAIN,
             key=jax.random.key(0),
         )  # fmt: skip
-    with pytest.raises(InputError, match="trains in one process, found a reading shared by 2"):
+    with pytest.raises(InputError, match=r"a reading without a shard, .* leave it out"):
         streamed(toy, store, reading=Reading(shard=ShardOptions(0, 2)))
 
 
