@@ -18,7 +18,7 @@ from jaxomics.commands.train import (
     views_table,
     write_report,
 )
-from jaxomics.comparators.registry import COMPARATORS
+from jaxomics.comparators.registry import QUICK, get
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.data.simulate import Simulated, simulate_depmap, write_simulation
@@ -130,7 +130,7 @@ def demo(
 def fill_simply(
     estimator: Estimator, cohort: MultiOmics, seed: int
 ) -> dict[str, dict[str, pd.DataFrame]]:
-    """Complete the cohort by every comparator; the conditionals are one more view to them.
+    """Complete the cohort by every quick comparator; the conditionals are one more view to them.
 
     Returns:
       By method and view, tables [samples, features] in original units.
@@ -140,8 +140,8 @@ def fill_simply(
     if conditionals.shape[1]:
         arrays["conditionals"] = conditionals
     filled = {}
-    for name, method in COMPARATORS.items():
-        complete = method.fit(arrays, seed).reconstruct(arrays)
+    for name in QUICK:
+        complete = get(name).fit(arrays, seed).reconstruct(arrays)
         filled[name] = {
             view: pd.DataFrame(complete[view], cohort.samples, fitted.features)
             for view, fitted in estimator.preprocess_.views.items()

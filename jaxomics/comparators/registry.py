@@ -7,14 +7,17 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from jaxomics.comparators import knn, mean, ridge, softimpute
+from jaxomics.comparators import knn, lasso, linear, mean, ridge, softimpute
 from jaxomics.comparators.base import Fitted, Layout, Method
 from jaxomics.errors import InputError, unknown
 
 COMPARATORS: dict[str, Method] = {
-    module.METHOD.name: module.METHOD for module in (mean, knn, softimpute, ridge)
+    module.METHOD.name: module.METHOD for module in (mean, knn, softimpute, ridge, linear, lasso)
 }
 """Every comparator, from the simplest on."""
+
+QUICK = ("mean", "knn", "softimpute", "ridge")
+"""Comparators that complete any cohort in seconds."""
 
 
 def get(name: str) -> Method:

@@ -1,67 +1,64 @@
-"""Ridge regression of each view on the principal components of the others.
+"""Ridge regression of each view on the others, or on their principal components.
 
 The honest linear rival in the prediction of one view from the rest: a view never sees itself.
-Predictors are the scores of the other views' standardised, zero-filled features on their first
-components, so an absent view pulls a sample towards the mean. Each target feature is fitted on
-the samples that have it, and takes the penalty with the smallest leave-one-out error, which one
+Predictors are standardised, zero-filled features, so an absent view pulls a sample towards the
+mean; by default their scores on the first components. Each target feature is fitted on the
+samples that have it, and takes the penalty with the smallest leave-one-out error, which one
 singular value decomposition gives for all penalties and targets (Golub, Heath and Wahba 1979).
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sklearn.utils.extmath import randomized_svd
 
-from jaxomics.comparators.base import Capabilities, Layout, Method, State, column_patterns
+from jaxomics.comparators.base import State
+from jaxomics.comparators.regression import (
+    Directed,
+    Regression,
+    as_method,
+    by_pattern,
+    linear_prediction,
+)
+from jaxomics.comparators.spectrum import spectrum
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Directed):
     """Settings.
 
     Attributes:
-      components: principal components of the other views.
+      targets: views to predict, from all the others; None = every view from the rest.
+      components: principal components of the predictors that are used; None = all predictors.
       penalties: number of penalties tried.
       reach: they span this factor below and above the mean squared singular value.
+      shared: one penalty for all targets in place of one for each.
     """
 
-    components: int = 100
+    components: int | None = 100
     penalties: int = 13
     reach: float = 1e3
+    shared: bool = False
 
 
-def learn(rows: np.ndarray, layout: Layout, config: Config, seed: int) -> State:
-    """Fit every view on the others.
+def learn(x: np.ndarray, y: np.ndarray, config: Config, seed: int) -> State:
+    """Fit all targets.
 
     Returns:
-      For each view: `basis/VIEW` [other features, components], `weights/VIEW`
-      [components, features], `intercept/VIEW` [features]; and `bounds/VIEW`, its first and last
-      column.
+      `weights` [components, targets], `intercept` [targets] and `basis` [predictors, components];
+      no basis if all predictors are used.
     """
-    filled = np.nan_to_num(rows)
-    state: State = {}
-    for view, columns in layout.slices.items():
-        basis = _components(np.delete(filled, columns, axis=1), config.components, seed)
-        scores = np.delete(filled, columns, axis=1) @ basis
-        weights, intercept = ridge_by_feature(scores, rows[:, columns], config)
-        state[f"bounds/{view}"] = np.array([columns.start, columns.stop])
-        state[f"basis/{view}"] = basis
-        state[f"weights/{view}"] = weights
-        state[f"intercept/{view}"] = intercept
-    return state
+    if config.components is None:
+        return dict(zip(("weights", "intercept"), ridge_by_feature(x, y, config), strict=True))
+    basis = randomized_svd(x, min(config.components, *x.shape), random_state=seed)[2].T
+    weights, intercept = ridge_by_feature(x @ basis, y, config)
+    return {"basis": basis, "weights": weights, "intercept": intercept}
 
 
-def complete(state: State, rows: np.ndarray) -> np.ndarray:
-    """Predict every view from the other views; its own values are not used."""
-    filled = np.nan_to_num(rows)
-    out = np.zeros_like(filled)
-    for name, bounds in state.items():
-        kind, view = name.split("/", 1)
-        if kind == "bounds":
-            columns = slice(*bounds)
-            scores = np.delete(filled, columns, axis=1) @ state[f"basis/{view}"]
-            out[:, columns] = scores @ state[f"weights/{view}"] + state[f"intercept/{view}"]
-    return out
+def predict(state: State, x: np.ndarray) -> np.ndarray:
+    """Predict the targets from predictors [samples, predictors]."""
+    return linear_prediction(state, x @ state["basis"] if "basis" in state else x)
 
 
 def ridge_by_feature(
@@ -78,18 +75,7 @@ def ridge_by_feature(
       Weights [components, features] and intercept [features]; features with fewer than three
       values get their mean.
     """
-    weights = np.zeros((scores.shape[1], targets.shape[1]))
-    intercept = np.zeros(targets.shape[1])
-    for measured, features in column_patterns(~np.isnan(targets)):
-        y = targets[np.ix_(measured, features)]
-        if not len(y):
-            continue
-        x = scores[measured]
-        x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
-        if len(y) > 2 and x.shape[1]:
-            weights[:, features] = _ridge(x - x_mean, y - y_mean, config)
-        intercept[features] = y_mean - x_mean @ weights[:, features]
-    return weights, intercept
+    return by_pattern(scores, targets, partial(_ridge, config=config))
 
 
 def _ridge(x: np.ndarray, y: np.ndarray, config: Config) -> np.ndarray:
@@ -98,18 +84,16 @@ def _ridge(x: np.ndarray, y: np.ndarray, config: Config) -> np.ndarray:
     With x = U S V', the fit is U D U' y with D = S^2 / (S^2 + penalty), the residual without
     sample i is the residual divided by 1 - h_i, and h_i = 1/n + sum_k U_ik^2 D_k.
     """
-    square, vectors = np.linalg.eigh(x.T @ x)  # a tenth of the time of a decomposition of x
-    kept = square > 1e-12 * max(square[-1], 1e-300)
-    s, vt = np.sqrt(square[kept]), vectors[:, kept].T
-    u = (x @ vt.T) / s
-    if not len(s):
+    parts = spectrum(x)
+    if not len(parts.s):
         return np.zeros((x.shape[1], y.shape[1]))
-    path = np.mean(s**2) * np.geomspace(1 / config.reach, config.reach, config.penalties)
-    projected = u.T @ y
-    shrinkage = s**2 / (s**2 + path[:, None])
-    errors = [_left_out(u, projected, y, shrink) for shrink in shrinkage]
-    chosen = shrinkage[np.argmin(errors, axis=0)]
-    return vt.T @ (chosen.T * projected / s[:, None])
+    square = parts.s**2
+    path = np.mean(square) * np.geomspace(1 / config.reach, config.reach, config.penalties)
+    projected = parts.u.T @ y
+    errors = np.array([_left_out(parts.u, projected, y, square / (square + p)) for p in path])
+    if config.shared:
+        errors = np.broadcast_to(errors.mean(axis=1, keepdims=True), errors.shape)
+    return parts.weights(y, path[errors.argmin(axis=0)])
 
 
 def _left_out(
@@ -121,20 +105,10 @@ def _left_out(
     return ((residual / np.maximum(1 - leverage, 1e-9)[:, None]) ** 2).mean(axis=0)
 
 
-def _components(filled: np.ndarray, components: int, seed: int) -> np.ndarray:
-    """Return the leading right singular vectors, [features, components]; none of no features."""
-    rank = min(components, *filled.shape)
-    if rank == 0:
-        return np.zeros((filled.shape[1], 0))
-    return randomized_svd(filled, rank, random_state=seed)[2].T
-
-
-METHOD = Method(
+METHOD = as_method(
     name="ridge",
     paper="Hoerl and Kennard 1970, Technometrics 12:55; leave-one-out after Golub et al. 1979",
-    capabilities=Capabilities(latent=False),
     config=Config(),
-    learn=learn,
-    complete=complete,
+    regression=Regression(learn, predict),
 )
 """Ridge regression of each view on the others."""

@@ -7,7 +7,7 @@ import pytest
 
 from jaxomics.cli import main
 from jaxomics.commands.demo import HEADLINES
-from jaxomics.comparators.registry import COMPARATORS
+from jaxomics.comparators.registry import QUICK
 from jaxomics.data.io import read_indexed, read_table
 
 
@@ -21,10 +21,10 @@ def test_demo_scores_every_method_on_the_same_cells(
     assert captured.err == ""
     assert captured.out.endswith(f"report: {out / 'report.html'}\n")
     scores = read_table(out / "tables" / "scores.parquet")
-    assert set(scores["model"]) == {"mosa", *COMPARATORS}
+    assert set(scores["model"]) == {"mosa", *QUICK}
     assert set(scores["metric"]) == set(HEADLINES)
     methods = scores.groupby(["mode", "view", "metric"])["model"].nunique()
-    assert set(methods) == {1 + len(COMPARATORS)}
+    assert set(methods) == {1 + len(QUICK)}
     mean = scores[(scores["model"] == "mean") & (scores["metric"] == "mean_relative_error")]
     np.testing.assert_allclose(mean["value"], 1.0, rtol=1e-5)
     for completed_file in sorted((out / "completed").glob("*.parquet")):
