@@ -70,7 +70,7 @@ def problem(views: tuple[str, ...], most: int | None = None) -> tuple[Any, Any, 
     from jaxomics.attribution.jacobian import Points
     from jaxomics.attribution.targets import CONDITIONALS, Network, Target, bottleneck
     from jaxomics.data.batch import gather
-    from jaxomics.explain import read_alone
+    from jaxomics.explain_work import read_alone
     from jaxomics.models import mosa
 
     spec, data, standard = simulated(STEP)

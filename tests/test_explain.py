@@ -461,7 +461,6 @@ def test_keywords_for_shap():
         ({"samples": []}, "expected a sample to explain, found none"),
         ({"background": ["nobody"]}, "unknown background sample 'nobody'"),
         ({"background": 1}, "expected a background of two samples or more, found 1"),
-        ({"samples": 1}, "expected a background of two samples or more, found 1"),
         ({"draws": 1}, "expected draws for 1 members of 2 or more, found 1"),
         ({"method": "shap"}, "unknown method 'shap'"),
         ({"how": How(memory=1e-9)}, "expected memory for one output of one sample"),

@@ -1,5 +1,7 @@
 """`explain`: what the outputs of a trained model owe to each input."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +16,8 @@ from jaxomics.commands.options import Flag, Run
 from jaxomics.commands.outputs import refuse_folder
 from jaxomics.data.atomic import whole_file
 from jaxomics.data.container import MultiOmics
-from jaxomics.data.io import write_table
+from jaxomics.data.io import read_metadata, write_table
+from jaxomics.engine.devices import use_cores
 from jaxomics.errors import InputError, unknown
 from jaxomics.figures.attribution import (
     importance_bars,
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from jaxomics.explain import How
     from jaxomics.explanation import Explanation
 
+HALFWAY = "halfway"
+"""Folder in which an explanation keeps what is done until all is written."""
 MOST_TOP_ROWS = 5_000_000
 """Most rows of `top.parquet`; beyond, fewer features are kept per output and view."""
 
@@ -49,6 +54,7 @@ def explain(
     method: Literal["expected", "integrated", "smooth", "gradient"] = "expected",
     draws: int = 256,
     plain: Flag = False,
+    pairs: Flag = False,
     missing: Literal["auto", "zero", "absent"] = "auto",
     most_samples: int | None = None,
     feature: tuple[str, ...] = (),
@@ -59,6 +65,7 @@ def explain(
     double: Flag = False,
     seed: int = 42,
     csv: Flag = False,
+    resume: Flag = False,
     overwrite: Flag = False,
     quiet: Flag = False,
 ) -> Path:
@@ -73,10 +80,11 @@ def explain(
         one pass, and where latents are among them the first member of an ensemble is explained.
       out: folder to write.
       data: samples to explain; the training data by default.
-      method: expected gradients from a background of the samples themselves, integrated
-        gradients from its mean, smooth gradients, or the gradient.
+      method: expected gradients from a background of all samples, integrated gradients from
+        its mean, smooth gradients, or the gradient.
       draws: gradients per sample; nodes for integrated.
       plain: draw without variance reduction, as SHAP's GradientExplainer does.
+      pairs: draw antithetic pairs: a smaller completeness gap, less exact values.
       missing: entries that were not measured are zeros (as published), or count for nothing;
         auto chooses by what the network is told.
       most_samples: explain so many samples, drawn at random; all by default.
@@ -88,6 +96,7 @@ def explain(
       double: compute in float64.
       seed: of all draws.
       csv: also write tables as CSV.
+      resume: go on with an interrupted explanation; start where there is none.
       overwrite: replace existing files.
       quiet: print neither progress nor notes.
 
@@ -95,38 +104,86 @@ def explain(
       The folder.
     """
     from jaxomics.explain import How
+    from jaxomics.explain import explain as stream
     from jaxomics.explanation import compare as compared
 
-    refuse_folder(out, overwrite)
+    use_cores()
+    _refuse(out, resume=resume, overwrite=overwrite)
     if (group is None) != (compare is None):
         raise InputError("expected --group COLUMN and --compare VALUE VALUE together, found one")
     if top < 1:
         raise InputError(f"expected --top of 1 or more, found {top}")
     estimator, cohort, about = load(run, data, quiet)
     named = _named(estimator, feature)
-    how = How(method, draws, plain, missing, memory=memory, double=double)
-    about |= {"targets": list(target), "explain": vars(how), "explain_seed": seed}
+    how = How(method, draws, plain, pairs, missing, memory=memory, double=double)
+    about |= {
+        "targets": list(target), "explain": vars(how), "explain_seed": seed, "group": group,
+        "compare": compare, "most_samples": most_samples, "features": feature, "top": top,
+    }  # fmt: skip
     chosen = _samples(cohort, group, compare, most_samples, seed)
-
-    def explained(samples: pd.Index) -> "Explanation":
-        return estimator.explain(
-            cohort, target=target, samples=samples, how=how, seed=seed, quiet=quiet
+    if resume and _is_finished(out, about):
+        return out
+    if overwrite:
+        shutil.rmtree(out / HALFWAY, ignore_errors=True)
+    found = [
+        stream(
+            estimator, cohort, target, how,
+            samples=samples, seed=seed, quiet=quiet, halfway=out / HALFWAY / name,
         )
-
-    found = [explained(samples) for samples in chosen.values()]
+        for name, samples in zip(("first", "second"), chosen.values(), strict=False)
+    ]  # fmt: skip
     whole = found[0] if len(found) == 1 else found[0].joined(found[1])
     tables = _tables(whole, named, top)
     if len(found) > 1:
         first, second = chosen
         tables["groups"] = compared(found[0], found[1], (first, second))
     for name, table in tables.items():
-        write_table(table, out / f"{name}.parquet", about, csv=csv, overwrite=overwrite)
+        path = out / f"{name}.parquet"
+        write_table(table, path, about, csv=csv, overwrite=overwrite or resume)
     for name, figure in _figures(whole, tables):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         with whole_file(out / "figures" / f"{name}.png") as temporary:
             temporary.write_bytes(png(figure))
+    shutil.rmtree(out / HALFWAY)
     tell(_notes(whole, how), quiet=quiet)
     return out
+
+
+def _refuse(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Raise if an explanation must not be written to a folder.
+
+    Raises:
+      InputError: `resume` and `overwrite` together, or a folder with files and neither of them.
+    """
+    if resume and overwrite:
+        raise InputError("expected --resume or --overwrite, found both; choose one")
+    if (out / HALFWAY).is_dir() and not (resume or overwrite):
+        raise InputError(
+            f"{out} holds the beginning of an explanation; go on with --resume, start anew with "
+            "--overwrite, or choose another folder"
+        )
+    refuse_folder(out, overwrite or (resume and _begun(out)))
+
+
+def _begun(out: Path) -> bool:
+    """Is a folder that of an explanation, finished or not?"""
+    return (out / HALFWAY).is_dir() or (out / "importance.parquet").exists()
+
+
+def _is_finished(out: Path, about: dict[str, Any]) -> bool:
+    """Does a folder hold the whole of an explanation?
+
+    Raises:
+      InputError: it is the explanation of something else.
+    """
+    if (out / HALFWAY).is_dir() or not (out / "importance.parquet").exists():
+        return False
+    if read_metadata(out / "importance.parquet") != json.loads(json.dumps(about)):
+        raise InputError(
+            f"{out} holds an explanation that asked something else; choose another folder, or "
+            "replace it with --overwrite"
+        )
+    return True
 
 
 def _samples(
@@ -169,10 +226,9 @@ def _named(estimator: "Estimator", features: tuple[str, ...]) -> list[tuple[str,
     Raises:
       InputError: no view and name, or unknown ones.
     """
-    from jaxomics.attribution.targets import CONDITIONALS
+    from jaxomics.explain_work import read_features
 
-    known = {name: list(view.features) for name, view in estimator.preprocess_.views.items()}
-    known[CONDITIONALS] = list(estimator.conditionals_.names)
+    known = read_features(estimator)
     found = []
     for text in features:
         view, slash, name = text.partition("/")

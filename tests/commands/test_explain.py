@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jaxomics import halfway
 from jaxomics.cli import main
+from jaxomics.commands.apply import load
 from jaxomics.data.io import read_cohort, read_metadata, read_table
 from jaxomics.data.simulate import simulate_depmap, write_simulation
 
 SMALL = [
     "--preset", "paper", "--latent", "3", "--hidden", "6", "--view-latent", "4", "--epochs", "2",
-    "--contrastive", "none", "--views", "proteomics", "drugresponse", "--ensemble", "2",
+    "--contrastive", "none", "--views", "crisprcas9", "drugresponse", "--ensemble", "2",
 ]  # fmt: skip
 DRUG = "feature:drugresponse/Nutlin-like"
 COLUMNS = {
@@ -70,7 +72,7 @@ def test_tables_have_the_documented_columns(view: Path) -> None:
         )
     importance = read_table(view / "importance.parquet")
     assert set(importance["target"]) == {"view:drugresponse"}
-    assert set(importance["view"]) == {"proteomics", "drugresponse", "conditionals"}
+    assert set(importance["view"]) == {"crisprcas9", "drugresponse", "conditionals"}
     completeness = read_table(view / "completeness.parquet")
     assert completeness["sample"].nunique() == 6
     assert completeness["target"].nunique() == 16
@@ -128,11 +130,26 @@ def test_several_targets_single_outputs_and_two_groups(
     assert {"latent_0_groups.png", "latent_0_ranked.png", "latent_0_features.png"} <= names
 
 
+def test_groups_differ_by_what_their_outputs_differ(run: Path, data: Path, tmp_path: Path) -> None:
+    labels = read_cohort(data).labels["tissue"]
+    first, second = labels.value_counts().index[:2]
+    more = ["--method", "integrated", "--target", DRUG, "--group", "tissue"]
+    assert main(words(run, tmp_path / "out", *more, "--compare", first, second)) == 0
+    table = read_table(tmp_path / "out" / "groups.parquet")
+    explained = table.groupby("group")["mean"].sum()
+    outputs = read_table(tmp_path / "out" / "completeness.parquet")
+    assert outputs["baseline_output"].nunique() == 1  # one background: all samples
+    gap = outputs["gap"].abs().max()
+    change = outputs.groupby(outputs["sample"].map(labels).astype(str))["output"].mean()
+    found, expected = explained[first] - explained[second], change[first] - change[second]
+    assert abs(found - expected) <= 2 * gap + 1e-5
+
+
 def test_one_output_of_new_samples_of_one_view(run: Path, data: Path, tmp_path: Path) -> None:
     folder, out, names = tmp_path / "new", tmp_path / "out", [f"s{i}" for i in range(4)]
     folder.mkdir()
-    table = read_cohort(data).view("proteomics").iloc[:4].set_axis(names)
-    table.rename_axis("sample").to_csv(folder / "proteomics.csv")
+    table = read_cohort(data).view("crisprcas9").iloc[:4].set_axis(names)
+    table.rename_axis("sample").to_csv(folder / "crisprcas9.csv")
     more = ["--target", DRUG, "--method", "gradient", "--data", str(folder)]
     assert main(words(run, out, *more)) == 0
     assert (out / "figures" / "beeswarm.png").exists()
@@ -159,6 +176,61 @@ def test_same_command_same_bytes_and_notes(
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_an_interrupted_explanation_goes_on_to_the_same_bytes(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    asked = ["--target", "latent:1", "--most-samples", "5"]
+    assert main(words(run, whole, *asked)) == 0
+    monkeypatch.setattr(halfway, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(halfway, "PACE", 0)
+    save, saved = halfway.Halfway.save, []
+
+    def stop(self: halfway.Halfway, part: int, done: int, result: object) -> None:
+        save(self, part, done, result)
+        saved.append(done)
+        if saved == [1, 2]:
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(halfway.Halfway, "save", stop)
+    assert main(words(run, out, *asked)) == 1
+    assert [path.name for path in out.iterdir()] == ["halfway"]
+    for more, expected in (
+        ([], "go on with --resume"),
+        (["--resume", "--draws", "10"], "the beginning of other work"),
+        (["--resume", "--overwrite"], "found both"),
+    ):
+        assert main(words(run, out, *asked, *more)) == 2
+        assert expected in capsys.readouterr().err
+    assert main(words(run, out, *asked, "--resume")) == 0
+    assert saved[:3] == [1, 2, 3], "what was done is not done again"
+    tables = sorted(path.name for path in whole.glob("*.parquet"))
+    assert sorted(path.name for path in out.glob("*.parquet")) == tables
+    for name in tables:
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    assert not (out / "halfway").exists()
+    done = len(saved)
+    assert main(words(run, out, *asked, "--resume")) == 0
+    assert len(saved) == done, "a finished explanation is left as it is"
+    assert main(words(run, out, *asked, "--resume", "--seed", "3")) == 2
+    assert "asked something else" in capsys.readouterr().err
+
+
+def test_a_feature_that_is_not_read_is_refused_at_once(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    views = load(run, None, quiet=True)[0].preprocess_.views
+    view, name = next(
+        (view, name)
+        for view, fitted in views.items()
+        for name in set(fitted.features) - set(np.asarray(fitted.features)[list(fitted.encoder)])
+    )
+    asked = ["--target", "latent", "--feature", f"{view}/{name}"]
+    assert main(words(run, tmp_path / "new", *asked)) == 2
+    assert f"unknown feature of view {view!r}" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 MISTAKES = {
     "no target": ([], "--target"),
     "unknown target": (["--target", "latnt"], "did you mean 'latent'"),
@@ -174,6 +246,7 @@ MISTAKES = {
     "one sample": (["--target", "latent", "--most-samples", "1"], "--most-samples of 2 or more"),
     "no memory": (["--target", "latent", "--memory", "0"], "memory"),
     "nothing kept": (["--target", "latent", "--top", "0"], "--top"),
+    "plain draws in pairs": (["--target", "latent", "--plain", "--pairs"], "found both"),
     "unknown effect": (
         ["--target", "latent", "--feature", "drugresponse/Nutlin"], "did you mean 'Nutlin-like'",
     ),
