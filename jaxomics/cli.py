@@ -76,7 +76,7 @@ COMMANDS: dict[str, Command] = {
 
 HELP = ("-h", "--help")
 
-RESUMABLE = ("train", "cv", "sweep")
+RESUMABLE = ("train", "cv", "sweep", "explain")
 """Commands with an option `--resume`."""
 
 DONE, BUG, MENDABLE, INTERRUPTED = 0, 1, 2, 130
