@@ -1,6 +1,6 @@
 """Which features are kept, and which of them an encoder sees (Cai et al. 2024, Methods).
 
-Masks over the columns of one table [samples, features], NaN = not measured, in float64.
+Masks over the features of one view, from its statistics (`data.statistics`).
 """
 
 import numpy as np
@@ -9,34 +9,37 @@ from sklearn.mixture import GaussianMixture
 from jaxomics.errors import InputError
 
 
-def fit_missing_filter(values: np.ndarray, max_missing: float = 0.85) -> np.ndarray:
+def enough_measured(measured: np.ndarray, rows: int, max_missing: float = 0.85) -> np.ndarray:
     """Return bool [features]: is the missing share over the table's own rows below the limit?
 
-    >>> fit_missing_filter(np.array([[1.0, np.nan], [2.0, np.nan]])).tolist()
+    Args:
+      measured: [features] measured cells.
+      rows: of the table, above 0.
+      max_missing: the limit.
+
+    >>> enough_measured(np.array([2, 0]), 2).tolist()
     [True, False]
     """
-    if not len(values):
-        return np.zeros(values.shape[1], bool)
-    return np.isnan(values).mean(axis=0) < max_missing
+    return (rows - measured) / rows < max_missing
 
 
-def ever_essential(values: np.ndarray, limit: float = -0.5) -> np.ndarray:
-    """Return bool [features]: does any sample lie below the limit (on the scaled effects)?"""
-    return np.any(np.asarray(values) < limit, axis=0)
+def ever_essential(low: np.ndarray, limit: float = -0.5) -> np.ndarray:
+    """Return bool [features]: does the least of the scaled effects lie below the limit?"""
+    return low < limit
 
 
-def variable_features(values: np.ndarray, seed: int = 0) -> tuple[np.ndarray, float]:
+def variable_features(deviation: np.ndarray, seed: int = 0) -> tuple[np.ndarray, float]:
     """Return bool [features] of high standard deviation, and the threshold found.
 
-    The deviation is the sample one (ddof 1) over measured cells; the threshold separates the
-    two components of `gmm_threshold`. Features with fewer than two values are never kept.
+    The threshold separates the two components of `gmm_threshold`.
+
+    Args:
+      deviation: the sample one (ddof 1) over measured cells, NaN for features with fewer than two
+        values, which are never kept.
+      seed: of the mixture.
     """
-    values = np.asarray(values, np.float64)
-    count = np.isfinite(values).sum(axis=0)
-    sd = np.full(values.shape[1], np.nan)
-    sd[count > 1] = np.nanstd(values[:, count > 1], axis=0, ddof=1)
-    threshold = gmm_threshold(sd[count > 1], seed)
-    return np.nan_to_num(sd, nan=-np.inf) > threshold, threshold
+    threshold = gmm_threshold(deviation[~np.isnan(deviation)], seed)
+    return np.nan_to_num(deviation, nan=-np.inf) > threshold, threshold
 
 
 def gmm_threshold(sd: np.ndarray, seed: int = 0) -> float:

@@ -6,6 +6,7 @@ applied with numpy alone.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,9 +17,10 @@ import pandas as pd
 from jaxomics.config import from_json, to_json
 from jaxomics.data.align import feature_report, match_features
 from jaxomics.data.atomic import whole_file
-from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics, view_kind
-from jaxomics.data.filters import ever_essential, fit_missing_filter, variable_features
-from jaxomics.data.scaling import Standard, fit_range, fit_standard, invert_standard
+from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics
+from jaxomics.data.filters import enough_measured, ever_essential, variable_features
+from jaxomics.data.scaling import Standard, invert_standard
+from jaxomics.data.statistics import Piece, ViewStatistics, view_statistics
 from jaxomics.errors import InputError, unknown
 
 ESSENTIAL_VIEWS = ("crisprcas9",)
@@ -233,25 +235,29 @@ def fit_preprocess(
     if len(strange):
         raise unknown("training sample", str(strange[0]), cohort.samples)
     fitted_on = scope.intersection(cohort.samples[_in_views(cohort, config.min_views)])
-    notes: list[tuple[str, str, str, str]] = []
-    views = {}
+    statistics = {}
     for name, table in cohort.views.items():
-        own = table.loc[table.index.isin(scope)]
-        if own.empty:
-            raise InputError(
-                f"view {name!r}: expected it measured in a training sample, found none among "
-                f"{len(scope)}, although {len(table)} of the cohort have it; leave the view out, "
-                "or divide the samples in another way"
-            )
-        kept = _kept_features(name, own, config, notes)
-        rows = own.loc[own.index.isin(fitted_on), kept]
-        if rows.empty:
-            raise InputError(
-                f"view {name!r}: expected training samples measured in {config.min_views} views, "
-                f"found none among the {len(own)} of this view; lower min_views"
-            )
-        kind = view_kind(table)
-        views[name] = _fit_view(name, rows, kind, config, notes)
+        rows = (table.index.isin(scope), table.index.isin(fitted_on))
+        piece = Piece(table.to_numpy(np.float64), *rows)
+        statistics[name] = view_statistics(table.columns, [piece])
+    return choose_features(statistics, config)
+
+
+def choose_features(
+    statistics: Mapping[str, ViewStatistics], config: PreprocessConfig
+) -> Preprocess:
+    """Return the preprocessing that follows from statistics of the views.
+
+    Args:
+      statistics: of each view, with the training samples as scope, and those of them that are
+        measured in `config.min_views` views as fitted rows.
+      config: the choices.
+
+    Raises:
+      InputError: nothing is left of a view; see `fit_preprocess`.
+    """
+    notes: list[tuple[str, str, str, str]] = []
+    views = {name: _choose(name, found, config, notes) for name, found in statistics.items()}
     return Preprocess(views, config, pd.DataFrame(notes, columns=DROPPED_COLUMNS, dtype=str))
 
 
@@ -261,44 +267,66 @@ def _in_views(cohort: MultiOmics, min_views: int) -> np.ndarray:
     return np.asarray(count) >= min(min_views, len(cohort.views))
 
 
-def _kept_features(name: str, own: pd.DataFrame, config: PreprocessConfig, notes: list) -> pd.Index:
-    """Return the features that were measured and pass the missing-value filter, if it applies."""
-    seen = np.asarray(own.notna().any(axis=0), bool)
+def _choose(
+    name: str, found: ViewStatistics, config: PreprocessConfig, notes: list
+) -> ViewPreprocess:
+    """Return the kept features of one view, those that the encoder sees, and their scaling."""
+    if not found.scope:
+        raise InputError(
+            f"view {name!r}: expected it measured in a training sample, found none, although "
+            f"{found.rows} samples of the cohort have it; leave the view out, or divide the "
+            "samples in another way"
+        )
+    kept = _kept_features(name, found, config, notes)
+    if not found.fitted:
+        raise InputError(
+            f"view {name!r}: expected training samples measured in {config.min_views} views, "
+            f"found none among the {found.scope} of this view; lower min_views"
+        )
+    seen = _shown_features(name, found, kept, config, notes)
+    standard = Standard(np.zeros(len(kept)), np.ones(len(kept)))
+    if config.scaling != "none" and name not in config.unscaled:
+        standard = {"zscore": found.zscore, "minmax": found.minmax}[config.scaling]()
+    mean, scale = (part[kept].astype(np.float32) for part in standard)
+    encoder = np.flatnonzero(seen[kept])
+    return ViewPreprocess(found.features[kept], encoder, mean, scale, found.kind)
+
+
+def _kept_features(
+    name: str, found: ViewStatistics, config: PreprocessConfig, notes: list
+) -> np.ndarray:
+    """Return bool [features]: measured, and let through by the missing-value filter."""
+    measured = found.measured > 0
     unseen = "no measured value in any training sample"
-    notes.extend((name, "feature", feature, unseen) for feature in own.columns[~seen])
-    own = own.loc[:, seen]
+    notes.extend((name, "feature", feature, unseen) for feature in found.features[~measured])
     if config.missing_filtered != "all" and name not in config.missing_filtered:
-        return own.columns
-    kept = fit_missing_filter(own.to_numpy(np.float64), config.max_missing)
+        return measured
+    kept = measured & enough_measured(found.measured, found.scope, config.max_missing)
     reason = f"missing in at least {config.max_missing:.0%} of the view's samples"
-    notes.extend((name, "feature", feature, reason) for feature in own.columns[~kept])
+    notes.extend((name, "feature", feature, reason) for feature in found.features[measured & ~kept])
     if not kept.any():
         raise InputError(
             f"view {name!r}: expected features measured in more than {1 - config.max_missing:.0%} "
-            f"of {len(own)} samples, found none; raise max_missing or leave the view out"
+            f"of {found.scope} samples, found none; raise max_missing or leave the view out"
         )
-    return own.columns[kept]
+    return kept
 
 
-def _fit_view(
-    name: str, rows: pd.DataFrame, kind: str, config: PreprocessConfig, notes: list
-) -> ViewPreprocess:
-    """Fit encoder filter and scaler of one view to its rows [samples, kept features]."""
-    values = rows.to_numpy(np.float64)
-    seen, reason = np.ones(values.shape[1], bool), ""
+def _shown_features(
+    name: str, found: ViewStatistics, kept: np.ndarray, config: PreprocessConfig, notes: list
+) -> np.ndarray:
+    """Return bool [features]: kept, and shown to the encoder."""
+    seen, reason = kept, ""
     if config.encoder_filter == "paper" and name in ESSENTIAL_VIEWS:
-        seen, reason = ever_essential(values), "never below -0.5"
+        seen, reason = kept & ever_essential(found.low), "never below -0.5"
     elif config.encoder_filter == "paper" and name in VARIABLE_VIEWS:
-        seen, threshold = variable_features(values, config.seed)
+        deviation = np.where(kept, found.deviation(), np.nan)
+        seen, threshold = variable_features(deviation, config.seed)
         reason = f"standard deviation not above {threshold:.4g}"
     if not seen.any():
         raise InputError(
-            f"view {name!r}: expected features for the encoder, found none: all {len(seen)} are "
+            f"view {name!r}: expected features for the encoder, found none: all {kept.sum()} are "
             f"{reason}; check the units, or set encoder_filter='none'"
         )
-    notes.extend((name, "encoder", feature, reason) for feature in rows.columns[~seen])
-    standard = Standard(np.zeros(len(seen)), np.ones(len(seen)))
-    if config.scaling != "none" and name not in config.unscaled:
-        standard = {"zscore": fit_standard, "minmax": fit_range}[config.scaling](values)
-    mean, scale = (part.astype(np.float32) for part in standard)
-    return ViewPreprocess(rows.columns, np.flatnonzero(seen), mean, scale, kind)
+    notes.extend((name, "encoder", feature, reason) for feature in found.features[kept & ~seen])
+    return seen

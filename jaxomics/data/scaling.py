@@ -68,39 +68,36 @@ def scale_crispr(
     return table.sub(zero, axis=0).div(zero - low, axis=0)
 
 
-def fit_standard(values: np.ndarray) -> Standard:
+def fit_standard(count: np.ndarray, mean: np.ndarray, squares: np.ndarray) -> Standard:
     """Return mean and population deviation (ddof 0) per feature over the measured cells.
 
     A feature of zero variance has scale 1; one without any value has mean 0 and scale 1.
 
-    >>> fit_standard(np.array([[1.0, np.nan], [3.0, np.nan]]))
+    Args:
+      count, mean, squares: [features] measured cells, their mean, and their sum of squared
+        deviations from it.
+
+    >>> fit_standard(np.array([2, 0]), np.array([2.0, 0.0]), np.array([2.0, 0.0]))
     Standard(mean=array([2., 0.]), scale=array([1., 1.]))
     """
-    values = np.asarray(values, np.float64)
-    observed = np.isfinite(values)
-    count = np.maximum(observed.sum(axis=0), 1)
-    mean = np.where(observed, values, 0.0).sum(axis=0) / count
-    deviation = np.where(observed, values - mean, 0.0)
-    scale = np.sqrt((deviation**2).sum(axis=0) / count)
+    scale = np.sqrt(squares / np.maximum(count, 1))
     flat = scale <= 1e-12 * np.maximum(np.abs(mean), 1.0)
     return Standard(mean, np.where(flat, 1.0, scale))
 
 
-def fit_range(values: np.ndarray) -> Standard:
+def fit_range(count: np.ndarray, low: np.ndarray, high: np.ndarray) -> Standard:
     """Return least value and range per feature over the measured cells, which become 0 to 1.
 
     A constant feature has scale 1; one without any value has least value 0 and scale 1. Values
     that are met later may lie outside 0 to 1.
 
-    >>> fit_range(np.array([[1.0, 5.0, np.nan], [3.0, 5.0, np.nan]]))
-    Standard(mean=array([1., 5., 0.]), scale=array([2., 1., 1.]))
+    Args:
+      count, low, high: [features] measured cells, their least and their largest value.
+
+    >>> fit_range(np.array([2, 0]), np.array([1.0, np.inf]), np.array([3.0, -np.inf]))
+    Standard(mean=array([1., 0.]), scale=array([2., 1.]))
     """
-    values = np.asarray(values, np.float64)
-    observed = np.isfinite(values)
-    low = np.where(observed, values, np.inf).min(axis=0)
-    high = np.where(observed, values, -np.inf).max(axis=0)
-    seen = observed.any(axis=0)
-    low, high = np.where(seen, low, 0.0), np.where(seen, high, 0.0)
+    low, high = np.where(count > 0, low, 0.0), np.where(count > 0, high, 0.0)
     return Standard(low, np.where(high > low, high - low, 1.0))
 
 

@@ -34,6 +34,7 @@ import numpy as np
 from jaxomics.data.batch import Batch, Data, Standard
 from jaxomics.data.sampling import evaluation_plan, paired_plan
 from jaxomics.data.scaling import Standard as Scaling
+from jaxomics.data.statistics import Piece, view_statistics
 from jaxomics.data.store import Store
 from jaxomics.errors import InputError
 from jaxomics.types import Array, Key
@@ -322,26 +323,13 @@ def fit_scaling(
 
 
 def view_scaling(store: Store, view: str, rows: np.ndarray) -> Scaling:
-    """Return what `scaling.fit_standard` gives for these rows, float64, in bounded memory.
+    """Return what `scaling.fit_standard` gives for these rows, float64, in bounded memory."""
 
-    Counts, means and squared deviations of chunks are merged pairwise (Chan, Golub and LeVeque
-    1979), so one pass is enough and nothing cancels.
-    """
-    width = len(store.features[view])
-    count, mean, squares = np.zeros(width), np.zeros(width), np.zeros(width)
-    for chunk in store.chunks(view, np.sort(rows)):
-        values = chunk.astype(np.float64)
-        observed = np.isfinite(values)
-        fresh = observed.sum(axis=0)
-        own = np.where(observed, values, 0.0).sum(axis=0) / np.maximum(fresh, 1)
-        share = fresh / np.maximum(count + fresh, 1)
-        squares += (np.where(observed, values - own, 0.0) ** 2).sum(axis=0)
-        squares += (own - mean) ** 2 * count * share
-        mean += (own - mean) * share
-        count += fresh
-    scale = np.sqrt(squares / np.maximum(count, 1))
-    flat = scale <= 1e-12 * np.maximum(np.abs(mean), 1.0)
-    return Scaling(mean, np.where(flat, 1.0, scale))
+    def pieces() -> Iterator[Piece]:
+        for values in store.chunks(view, np.sort(rows)):
+            yield Piece(values, *[np.ones(len(values), bool)] * 2)
+
+    return view_statistics(store.features[view], pieces()).zscore()
 
 
 def _digest(*parts: bytes | str | int) -> str:

@@ -13,8 +13,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.filters import (
+    enough_measured,
     ever_essential,
-    fit_missing_filter,
     gmm_threshold,
     intersection,
     variable_features,
@@ -22,13 +22,20 @@ from jaxomics.data.filters import (
 from jaxomics.data.preprocess import Preprocess, PreprocessConfig, enough_views, fit_preprocess
 from jaxomics.data.scaling import (
     apply_standard,
-    fit_range,
-    fit_standard,
     invert_standard,
     ordinal_copy_number,
     scale_crispr,
 )
+from jaxomics.data.statistics import Piece, ViewStatistics, view_statistics
 from jaxomics.errors import InputError
+
+
+def statistics(values: np.ndarray, size: int | None = None) -> ViewStatistics:
+    """Of all rows, taken in pieces of `size`."""
+    size, every = size or len(values), np.ones(len(values), bool)
+    pieces = [values[i : i + size] for i in range(0, len(values), size)]
+    names = pd.Index([f"f{i}" for i in range(values.shape[1])])
+    return view_statistics(names, [Piece(p, every[: len(p)], every[: len(p)]) for p in pieces])
 
 
 def table(values, prefix="f", start=0):
@@ -86,15 +93,12 @@ def test_a_screen_without_separation_is_an_error():
 
 
 def test_the_missing_filter_is_strict():
-    values = np.ones((20, 2))
-    values[:17, 0] = np.nan  # 85 %
-    values[:16, 1] = np.nan  # 80 %
-    assert fit_missing_filter(values, 0.85).tolist() == [False, True]
+    assert enough_measured(np.array([3, 4]), 20, 0.85).tolist() == [False, True]
 
 
 def test_ever_essential_is_strict_and_ignores_missing_cells():
     values = np.array([[-0.5, -0.51, np.nan], [0.0, np.nan, np.nan]])
-    assert ever_essential(values).tolist() == [False, True, False]
+    assert ever_essential(statistics(values).low).tolist() == [False, True, False]
 
 
 @settings(max_examples=50, deadline=None)
@@ -133,7 +137,7 @@ def test_variable_features_count_measured_cells_only():
     values[0, :] = np.nan
     values[1:, 39] = np.nan
     values[0, 39] = 1.0  # a single value: no deviation
-    mask, threshold = variable_features(values)
+    mask, threshold = variable_features(statistics(values).deviation())
     assert mask.tolist() == [False] * 20 + [True] * 19 + [False]
     assert 0.2 < threshold < 1.0
 
@@ -143,7 +147,7 @@ def test_standard_is_that_of_scikit_learn():
     values[3:7, 1] = np.nan
     values[:, 2] = 7.3
     reference = StandardScaler().fit(values)
-    standard = fit_standard(values)
+    standard = statistics(values).zscore()
     np.testing.assert_allclose(standard.mean, reference.mean_, rtol=1e-12)
     np.testing.assert_allclose(standard.scale, reference.scale_, rtol=1e-12)
     np.testing.assert_allclose(apply_standard(values, standard), reference.transform(values))
@@ -156,7 +160,7 @@ def test_range_is_that_of_scikit_learn():
     values = np.random.default_rng(1).normal(3, 2, (12, 4))
     values[3:7, 1] = np.nan
     values[:, 2] = 7.3
-    standard = fit_range(values)
+    standard = statistics(values).minmax()
     np.testing.assert_allclose(
         apply_standard(values, standard), MinMaxScaler().fit_transform(values), atol=1e-12
     )
@@ -166,10 +170,10 @@ def test_range_is_that_of_scikit_learn():
 @settings(max_examples=40, deadline=None)
 @given(
     hnp.arrays(float, (6, 3), elements=st.floats(-1e3, 1e3) | st.just(float("nan"))),
-    st.sampled_from([fit_standard, fit_range]),
+    st.sampled_from([ViewStatistics.zscore, ViewStatistics.minmax]),
 )
 def test_standard_is_invertible(values, fit):
-    standard = fit(values)
+    standard = fit(statistics(values))
     assert (standard.scale > 0).all()
     back = invert_standard(apply_standard(values, standard), standard)
     np.testing.assert_allclose(back, values, atol=1e-6)
@@ -303,7 +307,7 @@ def test_views_without_a_usable_sample_are_an_error():
     with pytest.raises(InputError, match=r"'rna'.*found none among the 3.*lower min_views"):
         fit_preprocess(apart)
     assert len(fit_preprocess(apart, PreprocessConfig(min_views=1)).views) == 2
-    with pytest.raises(InputError, match=r"'drug'.*none among 2, although 3 .*leave the view out"):
+    with pytest.raises(InputError, match=r"'drug'.*found none, although 3 .*leave the view out"):
         fit_preprocess(apart, PreprocessConfig(min_views=1), pd.Index(["s00", "s01"]))
 
 
