@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "attribution": BASE | {"data.batch", "models.base", "engine.devices", "attribution"},
     "presets": BASE | {"data.preprocess", "data.conditionals", "engine.state", "models", "presets"},
     "metrics": {"types", "errors", "metrics"},
-    "figures": {"figures.style", "errors"},
+    "figures": {"figures", "errors"},
     "search": BASE | {"data.batch", "engine", "models", "search"},
     "comparators": BASE | {"data", "nn", "losses", "models.base", "engine", "comparators"},
 }

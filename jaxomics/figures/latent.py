@@ -36,13 +36,13 @@ def latent_scatter(
             "expected a latent table with at least one complete row and one column; "
             f"found {latent.shape[0]} rows x {latent.shape[1]} columns, none complete"
         )
-    points, names = _two_dimensions(table)
+    points, names = two_dimensions(table)
     figure = new_figure(8.2, 5.4)
     axes = figure.subplots()
     if labels is None:
         _points(axes, points, colour=look(0).colour)
     else:
-        _groups(axes, points, labels.reindex(table.index), max_groups)
+        draw_groups(axes, points, labels.reindex(table.index), max_groups)
         axes.legend(
             loc="upper left",
             bbox_to_anchor=(1.01, 1.0),
@@ -82,8 +82,8 @@ def principal_components(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points, np.pad(share[:2], (0, lacking))
 
 
-def _two_dimensions(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
-    """Return coordinates [samples, 2] and the names of the two axes."""
+def two_dimensions(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """Return coordinates [samples, 2] of a complete table, and the names of the two axes."""
     values = table.to_numpy(dtype=float)
     if table.shape[1] == 2:
         return values, [shorten(plain(column)) for column in table.columns]
@@ -91,7 +91,7 @@ def _two_dimensions(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return points, [f"PC{i + 1} ({share[i]:.0%} of variance)" for i in range(2)]
 
 
-def _groups(axes: Axes, points: np.ndarray, labels: pd.Series, max_groups: int) -> None:
+def draw_groups(axes: Axes, points: np.ndarray, labels: pd.Series, max_groups: int) -> None:
     """Draw the largest groups in colour, the other and the unlabelled samples beneath them."""
     names = labels.astype("string").fillna(UNKNOWN).to_numpy(dtype=str)
     unknown = labels.isna().to_numpy()
