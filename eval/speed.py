@@ -4,14 +4,15 @@
     python eval/speed.py paper --out paper.json
     python eval/speed.py cv --torch torchenv/bin/python --out cv.json
     python eval/speed.py attribution --torch torchenv/bin/python --out attribution.json
+    python eval/speed.py lasso --out lasso.json
 
 `step` takes about five minutes on 2 cores, at 52 million parameters; `paper` trains one epoch at
 the size of Cai et al. 2024; `cv` trains ten folds as one program, one after the other and in
 PyTorch, at three sizes (eval/replicas.py), and takes about ten minutes; `attribution` explains
-one sample (eval/attribution_speed.py). eval/peers/README.md has
-the command that makes the peer's environment. Everything runs in child processes, with and
-without huge pages (jaxomics/memory.py); ours and the peer take turns. Expected:
-docs/results/speed.md.
+one sample (eval/attribution_speed.py); `lasso` fits 5,000 LASSO regressions next to scikit-learn
+(eval/lasso_speed.py), in about five minutes. eval/peers/README.md has the command that makes the
+peer's environment. Everything runs in child processes, with and without huge pages
+(jaxomics/memory.py); ours and the peer take turns. Expected: docs/results/speed.md.
 """
 
 import json
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import attribution_speed
+import lasso_speed
 import numpy as np
 import replicas
 import tyro
@@ -147,8 +149,10 @@ if __name__ == "__main__":
             "paper": paper,
             "cv": replicas.cv,
             "attribution": attribution_speed.attribution,
+            "lasso": lasso_speed.lasso,
             "child": measure,
             "replicas": replicas.measure,
             "jacobians": attribution_speed.measure,
+            "lassos": lasso_speed.measure,
         }
     )

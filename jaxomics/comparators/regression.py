@@ -7,7 +7,7 @@ Predictors are standardised, and what is missing among them is 0, the training m
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -31,12 +31,14 @@ class Regression(NamedTuple):
 
     Attributes:
       learn: (x, y, config, seed) -> state; x [samples, predictors] finite, y [samples, targets]
-        with NaN where not measured, both in standard units; every row has a value in both.
+        with NaN where not measured; every row has a value in both.
       predict: (state, x) -> [samples, targets], finite.
+      units: of x and y: `standard`, or `original`, as the views were given.
     """
 
     learn: Callable[[np.ndarray, np.ndarray, Any, int], State]
     predict: Callable[[State, np.ndarray], np.ndarray]
+    units: Literal["standard", "original"] = "standard"
 
 
 def as_method(name: str, paper: str, config: Directed, regression: Regression) -> Method:
@@ -47,28 +49,36 @@ def as_method(name: str, paper: str, config: Directed, regression: Regression) -
     """
 
     def learn(rows: np.ndarray, layout: Layout, config: Directed, seed: int) -> State:
-        observed, filled = ~np.isnan(rows), np.nan_to_num(rows)
-        state: State = {}
+        centre, scale = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
+        if regression.units == "original":
+            centre, scale = layout.centre, layout.scale
+        observed, filled = ~np.isnan(rows), np.nan_to_num(rows) * scale + centre
+        state: State = {"centre": centre, "scale": scale}
         for view, inputs in _inputs(layout, config.targets).items():
             columns = layout.slices[view]
             paired = observed[:, inputs].any(axis=1) & observed[:, columns].any(axis=1)
             if not paired.any():
                 _refuse(view, config.targets)
                 continue
-            x, y = filled[paired][:, inputs], rows[paired, columns]
+            x = filled[paired][:, inputs]
+            y = np.where(observed, filled, np.nan)[paired, columns]
             state[f"bounds/{view}"] = np.array([columns.start, columns.stop])
             state[f"inputs/{view}"] = inputs
             learned = regression.learn(x, y, config, seed)
             state |= {f"own/{field}/{view}": value for field, value in learned.items()}
-        return state | {"width": np.array(rows.shape[1])}
+        return state
 
     def complete(state: State, rows: np.ndarray) -> np.ndarray:
-        filled, out = np.nan_to_num(rows), np.zeros((len(rows), int(state["width"])))
+        centre, scale = state["centre"], state["scale"]
+        filled, out = np.nan_to_num(rows) * scale + centre, np.zeros(rows.shape)
         for name, bounds in state.items():
             kind, _, view = name.partition("/")
             if kind == "bounds":
-                x = filled[:, state[f"inputs/{view}"]]
-                out[:, slice(*bounds)] = regression.predict(_own(state, view), x)
+                columns = slice(*bounds)
+                found = regression.predict(
+                    own_state(state, view), filled[:, state[f"inputs/{view}"]]
+                )
+                out[:, columns] = (found - centre[columns]) / scale[columns]
         return out
 
     return Method(name, paper, Capabilities(latent=False), config, learn, complete)
@@ -138,7 +148,7 @@ def _refuse(view: str, targets: tuple[str, ...] | None) -> None:
         )
 
 
-def _own(state: State, view: str) -> State:
+def own_state(state: State, view: str) -> State:
     """Return what the regression of one view has learned."""
     parts = ((name.split("/", 2), value) for name, value in state.items())
     return {part[1]: value for part, value in parts if part[0] == "own" and part[2] == view}

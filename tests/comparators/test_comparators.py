@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxomics.comparators import registry
-from jaxomics.comparators.base import column_patterns
+from jaxomics.comparators import registry, tdimpute
+from jaxomics.comparators.base import Method, column_patterns
 from jaxomics.errors import InputError
+
+SMALL = {"tdimpute": tdimpute.Config(hidden=16, epochs=50, learning_rate=1e-2)}
 
 every_method = pytest.mark.parametrize("name", sorted(registry.COMPARATORS))
 
@@ -23,6 +25,12 @@ def toy_views(seed=0, samples=60):
     return {"a": a, "b": b}
 
 
+def get(name: str) -> Method:
+    """The comparator, small where its own settings take long."""
+    method = registry.get(name)
+    return method._replace(config=SMALL.get(name, method.config))
+
+
 def equal(left, right, **tolerance):
     assert left.keys() == right.keys()
     for view in left:
@@ -32,14 +40,14 @@ def equal(left, right, **tolerance):
 @every_method
 def test_same_seed_gives_the_same_result(name):
     views = toy_views()
-    first, second = (registry.get(name).fit(views, seed=3).reconstruct(views) for _ in range(2))
+    first, second = (get(name).fit(views, seed=3).reconstruct(views) for _ in range(2))
     equal(first, second, rtol=0)
 
 
 @every_method
 def test_every_output_is_finite_and_in_original_units(name):
     views = toy_views()
-    completed = registry.get(name).fit(views).reconstruct(views)
+    completed = get(name).fit(views).reconstruct(views)
     for view, table in completed.items():
         assert table.shape == views[view].shape
         assert np.isfinite(table).all()
@@ -51,14 +59,14 @@ def test_the_order_of_the_samples_does_not_matter(name):
     views = toy_views()
     order = np.random.default_rng(1).permutation(60)
     shuffled = {view: table[order] for view, table in views.items()}
-    plain = registry.get(name).fit(views).reconstruct(views)
-    other = registry.get(name).fit(shuffled).reconstruct(shuffled)
+    plain = get(name).fit(views).reconstruct(views)
+    other = get(name).fit(shuffled).reconstruct(shuffled)
     equal({v: t[order] for v, t in plain.items()}, other, rtol=1e-9, atol=1e-9)
 
 
 @every_method
 def test_a_sample_is_completed_alone_as_in_company(name):
-    fitted = registry.get(name).fit(toy_views())
+    fitted = get(name).fit(toy_views())
     new = toy_views(seed=9)
     together = fitted.reconstruct(new)
     alone = fitted.reconstruct({view: table[5:6] for view, table in new.items()})
@@ -68,14 +76,14 @@ def test_a_sample_is_completed_alone_as_in_company(name):
 @every_method
 def test_a_view_left_out_counts_as_not_measured(name):
     views = toy_views()
-    fitted = registry.get(name).fit(views)
+    fitted = get(name).fit(views)
     empty = {"a": views["a"], "b": np.full_like(views["b"], np.nan)}
     equal(fitted.reconstruct({"a": views["a"]}), fitted.reconstruct(empty), rtol=0)
 
 
 @every_method
 def test_a_sample_without_any_value_gets_finite_values(name):
-    fitted = registry.get(name).fit(toy_views())
+    fitted = get(name).fit(toy_views())
     for table in fitted.reconstruct({"a": np.full((2, 20), np.nan)}).values():
         assert np.isfinite(table).all()
 
@@ -85,7 +93,7 @@ def test_constant_and_empty_features_and_single_views_are_accepted(name):
     views = {"a": toy_views()["a"]}
     views["a"][:, 0] = 7.0
     views["a"][:, 1] = np.nan
-    completed = registry.get(name).fit(views).reconstruct(views)
+    completed = get(name).fit(views).reconstruct(views)
     assert np.isfinite(completed["a"]).all()
     np.testing.assert_allclose(completed["a"][:, 0], 7.0, atol=1e-5)
 
@@ -93,7 +101,7 @@ def test_constant_and_empty_features_and_single_views_are_accepted(name):
 @every_method
 def test_a_saved_comparator_gives_the_same_result(name, tmp_path):
     views = toy_views()
-    fitted = registry.get(name).fit(views)
+    fitted = get(name).fit(views)
     registry.save(fitted, tmp_path / "model.npz")
     loaded = registry.load(tmp_path / "model.npz")
     equal(fitted.reconstruct(views), loaded.reconstruct(views), rtol=0)
