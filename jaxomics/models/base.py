@@ -130,6 +130,23 @@ class Stage(NamedTuple):
     share: float
 
 
+class Shared(NamedTuple):
+    """A forward pass that the losses of several players need; done once per step.
+
+    The compiler merges equal passes only as long as it simplifies them alike, which depends on
+    what follows them. Losses take the result as the keyword `shared`, and run it themselves where
+    they are not given it.
+
+    Attributes:
+      owner: the player whose parameters it reads; only this player's gradient goes through it.
+      run: (params, collections, batch, key, hyper, *, train) -> float arrays to differentiate in,
+        and what else losses need of it; both any pytree.
+    """
+
+    owner: str
+    run: Callable[..., tuple[Any, Any]]
+
+
 class Model(NamedTuple):
     """A model as the engine sees it.
 
@@ -143,6 +160,7 @@ class Model(NamedTuple):
       sampling: how training batches are drawn.
       stages: of a run, one after another; empty = one, of these players. Stopping and the plateau
         watch the last one.
+      shared: a forward pass that several losses need; None = they have nothing in common.
     """
 
     init: Callable[[Key, Batch], Variables]
@@ -152,6 +170,7 @@ class Model(NamedTuple):
     monitor: str = "loss"
     sampling: Sampling = Sampling()
     stages: tuple[Stage, ...] = ()
+    shared: Shared | None = None
 
 
 def stage_models(model: Model) -> tuple[Model, ...]:

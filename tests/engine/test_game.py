@@ -11,7 +11,7 @@ from flax import struct
 
 from jaxomics.engine.epoch import movement, sample_players
 from jaxomics.engine.game import make_step, start_state
-from jaxomics.models.base import Aux, Model, Player, Variables
+from jaxomics.models.base import Aux, Model, Player, Shared, Variables
 
 
 class Rate(struct.PyTreeNode):
@@ -75,3 +75,51 @@ def test_orders(order: Any, updates: int, factor: float, expected: tuple, met: i
     )
     np.testing.assert_allclose(moved["b/update_norm"], 2 - expected[1], rtol=1e-5)
     np.testing.assert_allclose(moved["b/param_norm"], expected[1], rtol=1e-6)
+
+
+def shared_game(owner_first: bool, *, share: bool) -> tuple[Model, list[int]]:
+    """Player g makes g x; player d minimises d g x, and g minimises (d - 1) g x + g^2.
+
+    Also returns a list that grows by one whenever g x is traced.
+    """
+    passes: list[int] = []
+
+    def make(params: Any, collections: Any, batch: Any, key: Any, hyper: Any, *, train: bool):
+        passes.append(1)
+        return params["g"] * batch, collections["g"] + 1
+
+    def loss_d(params, collections, batch, key, hyper, *, train: bool, shared: Any = None):
+        made, _ = shared or make(params, collections, batch, key, hyper, train=train)
+        return params["d"] * made, Aux({"loss": params["d"] * made}, {})
+
+    def loss_g(params, collections, batch, key, hyper, *, train: bool, shared: Any = None):
+        made, moved = shared or make(params, collections, batch, key, hyper, train=train)
+        value = (params["d"] - 1) * made + params["g"] ** 2
+        return value, Aux({"loss": value}, {"g": moved})
+
+    def init(key: Any, batch: Any) -> Variables:
+        return Variables({"g": jnp.float32(1), "d": jnp.float32(2)}, {"g": jnp.zeros(())})
+
+    def descend(hyper: Any) -> optax.GradientTransformation:
+        return optax.sgd(hyper.learning_rate)
+
+    players = (Player("d", loss_d, descend, 2), Player("g", loss_g, descend))
+    players = players[::-1] if owner_first else players
+    return Model(init, players, shared=Shared("g", make) if share else None), passes
+
+
+# Start g = 1, d = 2, x = 3, rate 0.1. The gradients are dLd/dd = 3 g and dLg/dg = 3 (d - 1) + 2 g.
+#   d first: d moves twice to 2 - 0.1 * 3 * 2 = 1.4; g to 1 - 0.1 * (3 * 0.4 + 2) = 0.68.
+#   g first: g moves to 1 - 0.1 * (3 + 2) = 0.5; d twice to 2 - 0.1 * 1.5 * 2 = 1.7.
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize(("owner_first", "g", "d"), [(False, 0.68, 1.4), (True, 0.5, 1.7)])
+def test_a_shared_pass_changes_no_move(owner_first: bool, g: float, d: float, share: bool):
+    model, passes = shared_game(owner_first, share=share)
+    batch: Any = jnp.float32(3)
+    state = start_state(model, batch, Rate(), jax.random.key(0))
+    after, _ = jax.jit(make_step(model))(state, batch, Rate(), jnp.float32(1))
+    assert float(after.params["g"]) == pytest.approx(g)
+    assert float(after.params["d"]) == pytest.approx(d)
+    assert float(after.collections["g"]) == 1.0
+    # Once as long as its parameters stay; g moving first makes a second pass necessary.
+    assert len(passes) == (3 if not share else 2 if owner_first else 1)
