@@ -19,7 +19,7 @@ from jaxomics.engine.state import FitResult
 from jaxomics.errors import InputError, unknown
 from jaxomics.explain import How, explain
 from jaxomics.explanation import Explanation
-from jaxomics.inference import encode, split_members, spread
+from jaxomics.inference import Member, encode, split_members, spread
 from jaxomics.labels import Classes, class_notes, find_classes
 from jaxomics.models.base import Model
 from jaxomics.models.registry import check_verb, entry
@@ -29,6 +29,7 @@ from jaxomics.preparation import choose_rows, sampling_notes
 from jaxomics.presets import Settings, preset
 from jaxomics.specification import specify, standard_of
 from jaxomics.training import Job, train_jobs
+from jaxomics.transfer import take_over
 
 Names: TypeAlias = Sequence[str] | pd.Index
 """Names of samples."""
@@ -71,6 +72,7 @@ class Estimator:
         self.entry = entry(model)
         self.seed = seed
         self.cohort_: MultiOmics | None = None
+        self.start_: Member | None = None
 
     # ------------------------------------------------------------------ fit
 
@@ -80,6 +82,7 @@ class Estimator:
         *,
         samples: Names | None = None,
         valid: Names | None = None,
+        start: "Estimator | None" = None,
         recorder: Recorder | None = None,
     ) -> "Estimator":
         """Fit preprocessing and model: `prepare`, `describe`, train, `finish`.
@@ -90,10 +93,12 @@ class Estimator:
             see these only.
           valid: samples to watch training on; by default a share of the training samples that
             the setting `valid_fraction` tells.
+          start: a fitted estimator to go on from, with its features, scaling and classes
+            (fine-tuning); see `transfer.take_over`.
           recorder: run folder, progress and resuming.
         """
         use_compilation_cache()
-        self.prepare(cohort, samples, valid)
+        self.prepare(cohort, samples, valid, start)
         self.describe()
         data = self.data(cohort)
         (result,) = train_jobs(
@@ -107,14 +112,30 @@ class Estimator:
         cohort: MultiOmics,
         samples: Names | None = None,
         valid: Names | None = None,
+        start: "Estimator | None" = None,
     ) -> None:
-        """Fit preprocessing and conditionals, and choose the rows; arguments as for `fit`.
+        """Fit preprocessing and conditionals, and choose the rows; arguments as for `fit`."""
+        trained = cohort.samples if samples is None else pd.Index(samples)
+        self.notes_: list[str] = []
+        if start is None:
+            self._prepare_features(cohort, trained)
+            self._prepare_classes(cohort)
+        else:
+            take_over(self, start, cohort)
+        watched = None if valid is None else pd.Index(valid)
+        self.split_, notes = choose_rows(cohort, self.settings, trained, watched, self.seed)
+        self.held_out_ = cohort.samples[np.asarray(self.split_.valid, int)]
+        self.notes_ += notes
+        if self._learns_classes() and self.classes_:
+            views, rows = list(self.preprocess_.views), np.asarray(self.split_.train)
+            self.notes_ += class_notes(cohort, views, self._classes(), rows)
+
+    def _prepare_features(self, cohort: MultiOmics, trained: pd.Index) -> None:
+        """Fit preprocessing and conditionals.
 
         A whole view that serves as conditionals is not modelled as well.
         """
-        trained = cohort.samples if samples is None else pd.Index(samples)
         settings = self.settings
-        self.notes_: list[str] = []
         conditions = set(settings.conditionals.columns or ()) - set(cohort.labels.columns)
         modelled = replace(
             cohort, views={n: t for n, t in cohort.views.items() if n not in conditions}
@@ -127,18 +148,11 @@ class Estimator:
         self.preprocess_: Preprocess = fit_preprocess(modelled, settings.preprocess, trained)
         scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
         self.conditionals_: Conditionals = fit_conditionals(cohort, settings.conditionals, scope)
-        self._prepare_classes(cohort)
         self.levels_ = {
             name: _range(table.loc[table.index.isin(scope)])
             for name, table in modelled.views.items()
             if self.preprocess_.views[name].kind != "continuous"
         }
-        watched = None if valid is None else pd.Index(valid)
-        self.split_, notes = choose_rows(cohort, settings, trained, watched, self.seed)
-        self.held_out_ = cohort.samples[np.asarray(self.split_.valid, int)]
-        self.notes_ += notes
-        if self._learns_classes() and self.classes_:
-            self.notes_ += class_notes(modelled, self._classes(), np.asarray(self.split_.train))
 
     def prepare_like(self, other: "Estimator") -> None:
         """Take over what another estimator has prepared on the same samples."""
@@ -172,7 +186,10 @@ class Estimator:
 
     def job(self, data: Data) -> Job:
         """Return what is to be trained, once it is prepared; `data` as `data()` gives them."""
-        return Job(self.standard_, data.conditionals, self.split_, self.settings.hyper, self.seed)
+        return Job(
+            self.standard_, data.conditionals, self.split_, self.settings.hyper, self.seed,
+            self.start_,
+        )  # fmt: skip
 
     def finish(self, cohort: MultiOmics, data: Data, result: FitResult) -> None:
         """Take over a training, and fit what comes after it: residual factors and noise."""
@@ -367,7 +384,7 @@ class Estimator:
           method: `expected`, `integrated`, `smooth` or `gradient`.
           draws: per sample; see `How`.
           samples: which to explain; all by default.
-          background: samples whose values are the baselines; those explained by default.
+          background: samples whose values are the baselines; the whole cohort by default.
           how: all choices; stands in for `method` and `draws`.
           seed: of the draws.
           quiet: show no progress.

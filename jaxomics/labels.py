@@ -84,11 +84,14 @@ def find_classes(
     return Classes(column, names)
 
 
-def class_notes(cohort: MultiOmics, classes: Classes, rows: np.ndarray) -> list[str]:
+def class_notes(
+    cohort: MultiOmics, views: Sequence[str], classes: Classes, rows: np.ndarray
+) -> list[str]:
     """Return what has to be said about the labels of training samples, in sentences.
 
     Args:
       cohort: all samples.
+      views: those that are modelled.
       classes: their classes.
       rows: int, the training samples.
     """
@@ -99,7 +102,7 @@ def class_notes(cohort: MultiOmics, classes: Classes, rows: np.ndarray) -> list[
             "clusters (unsupervised; --classes sets their number); without labels nothing can "
             "align the clusters of different views, and their names mean nothing"
         ]
-    present = {view: cohort.present(view)[rows] for view in cohort.views}
+    present = {view: cohort.present(view)[rows] for view in views}
     labelled = {view: int(((codes >= 0) & here).sum()) for view, here in present.items()}
     notes = []
     if (codes < 0).any():

@@ -15,19 +15,13 @@ import pandas as pd
 from jaxomics.data.io import read_indexed, read_table
 from jaxomics.errors import InputError
 from jaxomics.figures.completion import calibration_curve, completion_map
+from jaxomics.figures.integration import latent_by_class_and_view
 from jaxomics.figures.latent import latent_scatter
-from jaxomics.figures.scores import (
-    MODES,
-    better,
-    feature_curve,
-    mean_of_views,
-    metric_label,
-    over_runs,
-    score_bars,
-    spread_name,
-)
+from jaxomics.figures.scores import MODES, feature_curve, metric_label, score_bars, spread_name
 from jaxomics.figures.training import training_curves
+from jaxomics.models.registry import MODELS
 from jaxomics.page import Picture, Section, Table, write_report
+from jaxomics.report_scores import CLASSES, class_section, score_table
 
 __all__ = ["Picture", "Section", "Table", "run_report", "score_table", "write_report"]
 
@@ -84,7 +78,15 @@ def run_report(
         _left_out(_table(folder, "dropped")),
         _training(folder, config),
         _scores(folder),
-        *([_latent(folder, labels), _next_steps(folder, views)] if leaves_model else []),
+        *class_section(_score_rows(folder), _table(folder, "confusion")),
+        *(
+            [
+                _latent(folder, labels, _single_views(measured)),
+                _next_steps(folder, views, str(config.get("model"))),
+            ]
+            if leaves_model
+            else []
+        ),
         Section("Limits", LIMITS),
     ]
     return write_report(
@@ -246,10 +248,16 @@ def _metrics(path: Path) -> pd.DataFrame:
     return metrics.drop_duplicates(by, keep="last") if by else metrics
 
 
+def _score_rows(folder: Path) -> pd.DataFrame | None:
+    """Return the scores of a run or a cross-validation, if there are any."""
+    scores = _table(folder, "scores")
+    return _table(folder, "cv") if scores is None else scores
+
+
 def _scores(folder: Path) -> Section:
     """Return score tables and bars per metric, curves over features, and calibration."""
-    scores = _table(folder, "scores")
-    scores = _table(folder, "cv") if scores is None else scores
+    scores = _score_rows(folder)
+    scores = None if scores is None else scores[scores["mode"] != CLASSES]
     features = _table(folder, "features")
     features = _table(folder, "cv_features") if features is None else features
     calibration = _table(folder, "calibration")
@@ -273,50 +281,6 @@ def _scores(folder: Path) -> Section:
         caption = "Share of true values inside the stated intervals."
         pictures.append(Picture("calibration", caption, calibration_curve(calibration)))
     return Section("Scores, beside the baselines", "\n\n".join(text), (*tables,), (*pictures,))
-
-
-def score_table(rows: pd.DataFrame, metric: str, mode: str) -> Table:
-    """Return views x models, mean ± standard deviation over folds and seeds, best in bold.
-
-    The last line is the mean over the views that every model scored, if there are any. Values that
-    look the same when rounded are equally good.
-
-    Args:
-      rows: tidy scores of one data set, metric and mode.
-      metric: its name.
-      mode: its name.
-
-    >>> rows = pd.DataFrame({"model": ["mosa", "mean"], "view": "rna", "value": [0.7, 0.2],
-    ...                      "fold": 0, "seed": 0})
-    >>> table = score_table(rows, "pearson", "view_out")
-    >>> table.frame["mosa"].tolist(), table.bold.tolist()[0]
-    (['0.700', '0.700'], [False, True, False])
-    """
-    models, views = list(rows["model"].unique()), list(rows["view"].unique())
-    mean, spread = over_runs(rows, models, views)
-    shared = [view for view in views if mean[view].count() == len(models)]
-    if shared:
-        last_mean, last_spread = over_runs(mean_of_views(rows, shared), models, ["mean"])
-        mean = pd.concat([mean, last_mean], axis=1)
-        spread = pd.concat([spread, last_spread], axis=1)
-    mean, spread = mean.T, spread.T
-    rounded = mean.map(_short)
-    direction = better(metric)
-    best = mean.max(axis=1) if direction == "higher" else mean.min(axis=1)
-    bold = rounded.eq(best.map(_short), axis=0) & mean.notna() & (direction is not None)
-    cells = rounded + spread.map(lambda value: f" ± {_short(value)}" if pd.notna(value) else "")
-    cells.insert(0, "view", [*map(str, views), *([f"mean of {len(shared)}"] if shared else [])])
-    bold.insert(0, "view", False)
-    data = f"{rows['dataset'].iloc[0]}, " if "dataset" in rows else ""
-    caption = f"{data}{metric_label(metric)}; {MODES.get(mode, mode)}"
-    return Table(caption, cells, bold.to_numpy(dtype=bool))
-
-
-def _short(value: float) -> str:
-    """Return a score with three decimals, or four digits where that would hide it."""
-    if pd.isna(value):
-        return "–"
-    return f"{value:.3f}" if value == 0 or 1e-2 <= abs(value) < 1e3 else f"{value:.4g}"
 
 
 def _feature_pictures(features: pd.DataFrame) -> list[Picture]:
@@ -346,8 +310,15 @@ def _file_name(text: str) -> str:
     return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in text)
 
 
-def _latent(folder: Path, labels: pd.Series | None) -> Section:
-    """Return the samples in the latent space."""
+def _single_views(measured: Mapping[str, pd.DataFrame] | None) -> pd.Series | None:
+    """Return the view of each sample, None where some sample has several."""
+    rows = [pd.Series(str(view), table.index) for view, table in (measured or {}).items()]
+    views = pd.concat(rows) if len(rows) > 1 else None
+    return None if views is None or views.index.has_duplicates else views
+
+
+def _latent(folder: Path, labels: pd.Series | None, views: pd.Series | None) -> Section:
+    """Return the samples in the latent space; twice where each has a view of its own."""
     title = "Latent space"
     table = _table(folder, "latent", indexed=True)
     if table is None or table.empty:
@@ -358,25 +329,44 @@ def _latent(folder: Path, labels: pd.Series | None) -> Section:
         labels = others.iloc[:, 0]
     text = f"{len(table):,} samples in {dimensions.shape[1]:,} dimensions."
     caption = "Each point is a sample; close points have similar profiles over all views."
-    picture = Picture("latent", caption, latent_scatter(dimensions, labels))
+    if views is None:
+        figure = latent_scatter(dimensions, labels)
+    else:
+        caption = (
+            "Each point is a sample. Aligned views lie together: the right picture does not fall "
+            "apart by view."
+        )
+        classes = pd.Series(pd.NA, dimensions.index, dtype="string") if labels is None else labels
+        figure = latent_by_class_and_view(dimensions, classes, views)
+    picture = Picture("latent", caption, figure)
     return Section(title, text, pictures=(picture,))
 
 
-def _next_steps(folder: Path, views: pd.DataFrame | None) -> Section:
-    """Return the commands that use the run."""
+def _next_steps(folder: Path, views: pd.DataFrame | None, model: str) -> Section:
+    """Return the commands that use the run: those that its model has."""
     run = shlex.quote(folder.as_posix())
     names = [] if views is None else _view_names(views)
-    commands = [
-        "# fill what is missing; measured values stay as they are",
-        f"jaxomics impute {run} --out completed",
-        "# latent means, also of new samples (--data PATH)",
-        f"jaxomics embed {run} --out latent.parquet",
-    ]
+    known = {
+        "impute": [
+            "# fill what is missing; measured values stay as they are",
+            f"jaxomics impute {run} --out completed",
+        ],
+        "embed": [
+            "# latent means, also of new samples (--data PATH)",
+            f"jaxomics embed {run} --out latent.parquet",
+        ],
+        "predict": [
+            "# classes and probabilities, also of new samples",
+            f"jaxomics predict {run} --out classes.parquet",
+        ],
+    }
     if len(names) > 1:
         source, target = shlex.quote(names[0]), shlex.quote(names[1])
         out = shlex.quote(f"{names[1]}_predicted.parquet")
-        commands += [
+        known["translate"] = [
             "# predict one view from another",
             f"jaxomics translate {run} --source {source} --target {target} --out {out}",
         ]
+    verbs = MODELS[model].verbs if model in MODELS else ("impute", "embed", "translate")
+    commands = [line for verb, lines in known.items() if verb in verbs for line in lines]
     return Section("How to use this run", commands=tuple(commands))

@@ -1,5 +1,6 @@
 """Run folders: everything needed to use a trained model again, on this machine or another."""
 
+import hashlib
 import json
 import os
 from importlib.metadata import version
@@ -42,6 +43,13 @@ def describe_run(estimator: Estimator, cohort: MultiOmics, data: Path | None) ->
     }
 
 
+def describe_start(folder: Path) -> dict[str, str]:
+    """Return what identifies a run to go on from: its path, and the hash of its model."""
+    model = folder / "checkpoints" / "model.npz"
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    return {"path": str(folder.resolve()), "sha256": digest}
+
+
 def start_run(folder: Path, record: dict[str, Any]) -> None:
     """Make a run folder and write its `config.json`, before training starts."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +63,7 @@ def same_run(folder: Path, record: dict[str, Any]) -> None:
       InputError: a difference, named.
     """
     found = read_config(folder)
-    for what in ("command", "model", "seed", "settings", "cv"):
+    for what in ("command", "model", "seed", "settings", "cv", "start"):
         if found.get(what) != json.loads(json.dumps(record.get(what))):
             raise InputError(
                 f"cannot resume {folder}: its {what} differs from what was asked for; repeat the "

@@ -10,11 +10,13 @@ import numpy as np
 from jaxomics.crossfit import member_splits
 from jaxomics.data.batch import Data, Standard
 from jaxomics.engine.drive import Halt, Recorder
-from jaxomics.engine.fit import fit
+from jaxomics.engine.fit import fit, floats
+from jaxomics.engine.game import first_state
 from jaxomics.engine.replicate import fit_many, stack
-from jaxomics.engine.state import FitResult, Split, Train
+from jaxomics.engine.state import FitResult, Split, Train, TrainState
 from jaxomics.errors import InputError
-from jaxomics.models.base import Hyper, Model
+from jaxomics.inference import Member
+from jaxomics.models.base import Hyper, Model, Variables
 from jaxomics.types import Array
 
 
@@ -27,6 +29,7 @@ class Job(NamedTuple):
       split: training and validation rows.
       hyper: traced settings.
       seed: of the members' keys.
+      start: trained parameters to go on from; only for a single job of one member.
     """
 
     standard: Standard
@@ -34,6 +37,7 @@ class Job(NamedTuple):
     split: Split
     hyper: Hyper
     seed: int
+    start: Member | None = None
 
 
 def train_jobs(
@@ -73,8 +77,11 @@ def train_jobs(
         data = data.replace(conditionals=job.conditionals)
         key = jax.random.key(job.seed)
         return [
-            fit(model, data, job.standard, job.split, job.hyper, train, key=key, recorder=recorder)
-        ]
+            fit(
+                model, data, job.standard, job.split, job.hyper, train,
+                key=key, recorder=recorder, start=_state(model, job, key),
+            )
+        ]  # fmt: skip
     keys = [_member_keys(job.seed, members) for job in jobs]
     whole = fit_many(
         model,
@@ -89,6 +96,13 @@ def train_jobs(
         halt=halt,
     )
     return [_part(whole, i * members, members) for i in range(len(jobs))]
+
+
+def _state(model: Model, job: Job, key: Array) -> TrainState | None:
+    """Return the state to go on from: trained parameters, and an optimiser that knows nothing."""
+    if job.start is None:
+        return None
+    return first_state(model, Variables(*job.start), floats(job.hyper), key)
 
 
 def padded(splits: Sequence[Split]) -> list[Split]:

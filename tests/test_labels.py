@@ -66,7 +66,7 @@ def test_what_cannot_be_meant_is_refused(labels: dict, wanted: str, count: int, 
 
 def notes(labels: list) -> list[str]:
     data = cohort(label=labels)
-    return class_notes(data, Classes("label", ("x", "y", "z")), np.arange(6))
+    return class_notes(data, ["rna", "protein"], Classes("label", ("x", "y", "z")), np.arange(6))
 
 
 def test_partly_labelled_views_are_counted():

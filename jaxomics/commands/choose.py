@@ -1,13 +1,14 @@
 """What `train`, `cv` and `sweep` share: from the words of a command to a model and its settings.
 
-The model that the words name, its preset and `--quick` decide which options there are and their
-defaults, so they are read before the parser runs. Every field of the model's `Config` and `Hyper`,
-of `Train` and of `PreprocessConfig` is an option.
+The model that the words name, its preset (or the run to `--start` from) and `--quick` decide which
+options there are and their defaults, so they are read before the parser runs. Every field of the
+model's `Config` and `Hyper`, of `Train` and of `PreprocessConfig` is an option.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from tyro.conf import Positional, arg
@@ -20,6 +21,8 @@ from jaxomics.engine.state import Train
 from jaxomics.errors import InputError, unknown
 from jaxomics.models.registry import MODELS, Entry, entry
 from jaxomics.presets import PRESETS, Settings, preset, quick
+from jaxomics.presets.settings import read_settings
+from jaxomics.runfolder import read_config
 
 Model: TypeAlias = Positional[Annotated[str, arg(metavar="MODEL")]]
 """The name of a model, the first word behind the command."""
@@ -60,9 +63,23 @@ def choose(words: Sequence[str], command: str) -> Choice:
             f"expected a model behind `{command}`, found none; name one of {_models()}"
         )
     known = entry(model or "mosa")
-    settings = preset(known.name, option(words, "preset", "recommended"))
+    start = option(words, "start", "")
+    if start:
+        settings = _settings_of(Path(start), known.name)
+    else:
+        settings = preset(known.name, option(words, "preset", "recommended"))
     settings = quick(settings) if "--quick" in words else settings
     return Choice(known, settings, _options(known, settings))
+
+
+def _settings_of(run: Path, model: str) -> Settings:
+    """Return the settings that a run of the model was trained with."""
+    record = read_config(run)
+    if record.get("model") != model:
+        raise InputError(
+            f"expected a run of {model} at {run}, found one of {record.get('model')}; name another"
+        )
+    return read_settings(model, record["settings"])
 
 
 def _options(known: Entry, defaults: Settings) -> type[Any]:
@@ -79,7 +96,8 @@ def _options(known: Entry, defaults: Settings) -> type[Any]:
           views: train on these views only.
           conditionals: label columns and whole views that the model is conditioned on; None
             takes label columns that describe a sample, nothing behind the option takes none.
-          label: class column of the contrastive term; auto takes `tissue`, None switches it off.
+          label: column of classes; auto takes the one that the model looks for (`tissue`, or for
+            classifiers `label`, `class` or the only one), None goes without.
           config: sizes and form of the model.
           hyper: rates and weights.
           train: how long and by which schedule.

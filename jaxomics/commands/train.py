@@ -21,7 +21,14 @@ from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.presets import Settings, preset
 from jaxomics.report import run_report
-from jaxomics.runfolder import describe_run, finish_run, same_run, start_run
+from jaxomics.runfolder import (
+    describe_run,
+    describe_start,
+    finish_run,
+    load_run,
+    same_run,
+    start_run,
+)
 
 CONFIG = "config.json"
 """The file that makes a folder a run folder."""
@@ -32,9 +39,10 @@ def train(
     data: str | Path,
     out: str | Path,
     *,
-    settings: Settings | str = "recommended",
+    settings: Settings | str | None = None,
     seed: int = 0,
     views: Sequence[str] | None = None,
+    start: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     csv: bool = False,
@@ -48,9 +56,11 @@ def train(
       model: registry name.
       data: folder with one table per view, or an .h5mu or .h5ad file.
       out: run folder to write.
-      settings: what to train, or the name of a preset.
+      settings: what to train, or the name of a preset; by default `recommended`, or what the run
+        to start from was trained with.
       seed: everything random follows from it.
       views: train on these views only.
+      start: run folder of the same model to go on from (fine-tuning).
       resume: go on with an interrupted run; start where there is none.
       overwrite: replace an existing run folder.
       csv: also write tables as CSV.
@@ -63,6 +73,9 @@ def train(
       InputError: unfit data or settings, a folder that must not be touched, or processes that
         differ in data, settings or versions.
     """
+    before = None if start is None else load_run(start)
+    if settings is None:
+        settings = before.settings if before else "recommended"
     settings = preset(model, settings) if isinstance(settings, str) else settings
     check_ranges(settings, seed)
     data, out, quiet = Path(data), Path(out), quiet or not is_writer()
@@ -70,6 +83,8 @@ def train(
     cohort = read_cohort(data, views=views)
     estimator = Estimator(settings, model=model, seed=seed)
     record = describe_run(estimator, cohort, data)
+    if start is not None:
+        record["start"] = describe_start(Path(start))
     agree_on(record)
     if resume and seen_by_writer((out / CONFIG).exists()):
         if is_writer():
@@ -82,7 +97,8 @@ def train(
         clear_run(out, data)
         if is_writer():
             start_run(out, record)
-    fit_recorded(estimator, cohort, Recorder(out, resume=resume, quiet=quiet, label=model))
+    recorder = Recorder(out, resume=resume, quiet=quiet, label=model)
+    fit_recorded(estimator, cohort, recorder, before)
     if not is_writer():
         return estimator
     finish_run(out, estimator)
@@ -102,6 +118,7 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
         data: Path,
         out: Path,
         options: Annotated[choice.options, arg(name="")],  # pyright: ignore
+        start: Path | None = None,
         resume: Flag = False,
         overwrite: Flag = False,
         csv: Flag = False,
@@ -115,6 +132,8 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
           data: folder with one table per view, or an .h5mu or .h5ad file.
           out: run folder to write.
           options: what to fit.
+          start: run folder of the same model to go on from, with its settings as defaults
+            (fine-tuning).
           resume: go on with an interrupted run; start where there is none.
           overwrite: replace an existing run folder.
           csv: also write tables as CSV.
@@ -124,7 +143,8 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
         with together(processes):
             train(
                 model, data, out, settings=options.settings(), seed=options.seed,
-                views=options.views, resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
+                views=options.views, start=start, resume=resume, overwrite=overwrite, csv=csv,
+                quiet=quiet,
             )  # fmt: skip
         return str(out / "report.html")
 
@@ -146,7 +166,12 @@ def agree_on(record: dict[str, Any]) -> None:
     agree(record["data"]["sha256"], "data")
 
 
-def fit_recorded(estimator: Estimator, cohort: MultiOmics, recorder: Recorder) -> None:
+def fit_recorded(
+    estimator: Estimator,
+    cohort: MultiOmics,
+    recorder: Recorder,
+    start: Estimator | None = None,
+) -> None:
     """Fit with traces in a run folder; where data or settings are refused, none are left.
 
     Raises:
@@ -154,7 +179,7 @@ def fit_recorded(estimator: Estimator, cohort: MultiOmics, recorder: Recorder) -
     """
     assert recorder.folder is not None
     try:
-        estimator.fit(cohort, recorder=recorder)
+        estimator.fit(cohort, start=start, recorder=recorder)
     except InputError:
         if not (recorder.folder / "metrics.jsonl").exists():
             clear_run(recorder.folder)

@@ -54,6 +54,7 @@ MODES = {
     "reconstruct": "reconstruct: the sample's own values are fed in",
     "view_out": "view out: predicted from the other views",
     "cell_out": "cell out: hidden cells",
+    "classes": "classes predicted from each view alone",
 }
 _RUN = ["model", "fold", "seed"]
 
