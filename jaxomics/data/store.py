@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 
 from jaxomics.config import config_hash
+from jaxomics.data.align import choose_views
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.parquet import id_column, row_chunks, view_files
 from jaxomics.errors import InputError, unknown
@@ -120,6 +121,7 @@ def write_store(
     *,
     conditionals: pd.DataFrame | None = None,
     labels: pd.Series | None = None,
+    views: Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> Store:
     """Write a cohort as a store.
@@ -131,19 +133,22 @@ def write_store(
       path: the folder to write.
       conditionals: numbers given to encoder and decoder, indexed by sample; none by default.
       labels: classes, indexed by sample; samples without one are unlabelled.
+      views: write only these; None writes all.
       overwrite: replace a store that lies there.
 
     Raises:
-      InputError: the tables are unfit, conditionals are incomplete, or something lies at `path`.
+      InputError: the tables are unfit, a view is unknown, conditionals are incomplete, or
+        something lies at `path`.
     """
     if isinstance(source, MultiOmics):
         samples = source.samples
         tables = {
             name: _Table(table.columns, _sliced(source.array(name)))
             for name, table in source.views.items()
+            if name in choose_views(views, source.views)
         }
     else:
-        samples, tables = _parquet_tables(Path(source))
+        samples, tables = _parquet_tables(Path(source), views)
     given = np.zeros((len(samples), 0)) if conditionals is None else _aligned(conditionals, samples)
     codes, classes = _codes(labels, samples)
     return _write(Path(path), samples, tables, given, codes, classes, overwrite)
@@ -282,9 +287,12 @@ def _sliced(array: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         yield slice(start, start + size), np.asarray(array[start : start + size], np.float32)
 
 
-def _parquet_tables(folder: Path) -> tuple[pd.Index, dict[str, _Table]]:
+def _parquet_tables(
+    folder: Path, views: Sequence[str] | None
+) -> tuple[pd.Index, dict[str, _Table]]:
     """Return the union of the samples of a folder's tables, and the tables."""
-    files = view_files(folder)
+    known = view_files(folder)
+    files = {view: known[view] for view in choose_views(views, known)}
     ids = {view: id_column(path) for view, path in files.items()}
     samples = pd.Index(sorted(set().union(*(i.index for i in ids.values()))), name="sample")
     tables = {}

@@ -1,0 +1,158 @@
+"""`StoredEstimator`: an estimator whose training data stay on disk.
+
+Preprocessing is fitted in one pass over the store, and training reads its batches from there. What
+comes after training is measured on an excerpt that fits memory. Then it is like any other one.
+"""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pandas as pd
+
+from jaxomics.data.conditionals import fit_conditionals
+from jaxomics.data.container import MultiOmics
+from jaxomics.data.selected import Selected, excerpt, fit_stored, outline, select_features
+from jaxomics.data.store import Store
+from jaxomics.engine.devices import use_compilation_cache
+from jaxomics.engine.drive import Recorder
+from jaxomics.engine.state import Split
+from jaxomics.engine.streamed import fit_streamed
+from jaxomics.errors import InputError
+from jaxomics.estimator import Estimator
+from jaxomics.presets import Settings
+
+EXCERPT = 1000
+"""The most samples that are read into memory to measure what a trained model is worth."""
+
+CHUNK = 1000
+"""Samples that are encoded at a time."""
+
+
+class StoredEstimator(Estimator):
+    """An estimator that trains from a store.
+
+    It trains one network: no ensemble, no cross-fitting, no residual factors. Its parameters are
+    those that `Estimator` has with the same settings, up to rounding.
+
+    Args:
+      store: the cohort on disk.
+      labels: sample table, indexed by sample.
+      settings: as for `Estimator`; `single` says what of them is left.
+      model: registry name.
+      seed: everything random follows from it.
+
+    Attributes (after `fit_store`, beside those of `Estimator`):
+      outline_: who is measured in which view, and the labels.
+      statistics_: of each view.
+      selected_: the part of the store that is modelled.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        labels: pd.DataFrame | None = None,
+        settings: Settings | str = "recommended",
+        *,
+        model: str = "mosa",
+        seed: int = 0,
+    ):
+        super().__init__(settings, model=model, seed=seed)
+        self.store, self.labels = store, labels
+        self.settings, self.left_out = single(self.settings)
+
+    def fit_store(self, recorder: Recorder | None = None) -> "StoredEstimator":
+        """Fit preprocessing and model.
+
+        Raises:
+          InputError: unfit data or settings, a model that cannot be trained from disk, or a view
+            as conditional.
+        """
+        use_compilation_cache()
+        self.outline_ = outline(self.store, self.labels)
+        self.prepare(self.outline_)
+        self.describe()
+        self.notes_ += self.left_out
+        self.selected_ = self._select()
+        result = fit_streamed(
+            self.model_, self.selected_, self.standard_, self.split_, self.settings.hyper,
+            self.settings.train, key=jax.random.key(self.seed), recorder=recorder,
+        )  # fmt: skip
+        sample = self._excerpt()
+        self.finish(sample, self.data(sample), result)
+        return self
+
+    def latent(self) -> pd.DataFrame:
+        """Return the latent mean of every sample of the store, [samples, latent]."""
+        rows = np.arange(len(self.store))
+        parts = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+        return pd.concat(
+            [self.transform(excerpt(self.selected_, self.outline_, part)) for part in parts]
+        )
+
+    def _prepare_features(self, cohort: MultiOmics, trained: pd.Index) -> None:
+        """Fit preprocessing and conditionals; see `Estimator.prepare`."""
+        settings = self.settings
+        conditions = set(settings.conditionals.columns or ()) - set(cohort.labels.columns)
+        if both := sorted(conditions & set(cohort.views)):
+            raise InputError(
+                f"expected label columns as conditionals of a model that is trained from disk, "
+                f"found view {both[0]!r}; leave it out of --conditionals"
+            )
+        self.preprocess_, self.statistics_ = fit_stored(
+            self.store, cohort, settings.preprocess, trained
+        )
+        scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
+        self.conditionals_ = fit_conditionals(cohort, settings.conditionals, scope)
+        self.levels_ = {
+            name: found.range
+            for name, found in self.statistics_.items()
+            if found.kind != "continuous"
+        }
+
+    def _select(self) -> Selected:
+        """Return the part of the store that is modelled, with conditionals and classes."""
+        return select_features(
+            self.store,
+            {name: view.features for name, view in self.preprocess_.views.items()},
+            self.conditionals_.apply(self.outline_),
+            self._classes().codes(self.outline_),
+            self.classes_,
+        )
+
+    def _excerpt(self) -> MultiOmics:
+        """Return the samples to measure on, held-out ones if there are any, and count them alone.
+
+        From then on `split_` and `held_out_` speak of them.
+        """
+        held = len(self.split_.valid) > 0
+        rows = np.asarray(self.split_.valid if held else self.split_.train)
+        chosen = np.random.default_rng(self.seed).permutation(rows)[:EXCERPT]
+        if len(chosen) < len(rows):
+            what = "held-out" if held else "training"
+            self.notes_.append(
+                f"scores and uncertainty are measured on {len(chosen)} of {len(rows)} {what} "
+                "samples, since all of them need not fit memory"
+            )
+        sample = excerpt(self.selected_, self.outline_, chosen)
+        every = np.arange(len(chosen))
+        valid = every if held else every[:0]
+        self.split_ = Split(every, len(every), valid, len(valid))
+        self.held_out_ = sample.samples[valid]
+        return sample
+
+
+def single(settings: Settings) -> tuple[Settings, list[str]]:
+    """Return settings that train one network alone, and what was left out of them.
+
+    >>> from jaxomics.presets import preset
+    >>> single(preset("mosa", "recommended"))[1]
+    ['trained from disk: one network instead of 5, without cross-fitting and residual factors']
+    """
+    train = settings.train
+    if train.ensemble == 1 and not train.cross_fit and not settings.residual_factors:
+        return settings, []
+    alone = replace(train, ensemble=1, cross_fit=False)
+    few = f"one network instead of {train.ensemble}" if train.ensemble > 1 else "one network"
+    note = f"trained from disk: {few}, without cross-fitting and residual factors"
+    return replace(settings, train=alone, residual_factors=False), [note]
