@@ -41,6 +41,9 @@ TOLERANCE = {"fast": 5e-4, "medium": 5e-5, "slow": 5e-6}
 CALM = 3
 """So many changes in a row that count as none end the training."""
 
+WORTH_COMPILING = 4
+"""With more blocks of factors than this, a program for half of them is worth its compilation."""
+
 _ROUNDS = 10
 """Times that weights of binary cells and factors of new samples are renewed in turn."""
 
@@ -173,12 +176,13 @@ def _train(
     tolerance: float,
     drop: float,
 ) -> tuple[Beliefs, Trace]:
-    """Iterate until the bound is calm, or enough factors were dropped to go on with fewer."""
+    """Iterate until the bound is calm, or half of the blocks would do for the factors left."""
     blocks = q.z.shape[1] // BLOCK
+    enough = blocks // 2 * BLOCK if blocks > WORTH_COMPILING else 0
 
     def unfinished(carry: tuple[Beliefs, Trace]) -> Array:
         q, trace = carry
-        full = jnp.sum(q.active) > BLOCK * (blocks - 1)
+        full = jnp.sum(q.active) > enough
         return (trace.calm < CALM) & (trace.iteration < len(trace.bounds)) & full
 
     def iterate(carry: tuple[Beliefs, Trace]) -> tuple[Beliefs, Trace]:

@@ -233,23 +233,23 @@ def _sweep(
       The new means, the pulls that they came from, and the new S.
     """
 
-    def over(matrix: Array, columns: Array) -> Array:
-        return jax.lax.dot_general(matrix, columns, (((axis,), (0,)), ((), ())))
+    def over(factors: Array, matrix: Array) -> Array:
+        return jax.lax.dot_general(factors, matrix, (((1,), (axis,)), ((), ())))
 
     def block(residual: Array, own: Any) -> tuple[Array, Any]:
         old, fixed, scaled, given = own
-        pairs = (scaled[:, :, None] * fixed[:, None, :]).reshape(len(fixed), -1)
-        cross = over(weight, pairs).reshape(-1, BLOCK, BLOCK)
-        pull = over(residual, scaled)
-        new, pulls = [], []
-        for k in range(BLOCK):
-            alone = pull[:, k] + old[:, k] * cross[:, k, k]
-            value = renewed(alone, jax.tree.map(lambda g, k=k: g[:, k], given))
-            pull = pull - (value - old[:, k])[:, None] * cross[:, :, k]
-            new.append(value)
-            pulls.append(alone)
-        new, pulls = jnp.stack(new, axis=1), jnp.stack(pulls, axis=1)
-        change = fixed @ (new - old).T if axis == 0 else (new - old) @ fixed.T
+        pairs = (fixed[:, None] * scaled[None]).reshape(BLOCK * BLOCK, -1)
+        cross = over(pairs, weight).reshape(BLOCK, BLOCK, -1)
+
+        def one(pull: Array, own: Any) -> tuple[Array, Any]:
+            k, old, cross, given = own
+            alone = pull[k] + old * cross[k]
+            value = renewed(alone, given)
+            return pull - (value - old)[None] * cross, (value, alone)
+
+        steps = (jnp.arange(BLOCK), old, cross, given)
+        _, (new, pulls) = jax.lax.scan(one, over(scaled, residual), steps)
+        change = fixed.T @ (new - old) if axis == 0 else (new - old).T @ fixed
         return residual - weight * change, (new, pulls)
 
     blocks = jax.tree.map(_in_blocks, (moving, fixed, scaled, given))
@@ -258,13 +258,13 @@ def _sweep(
 
 
 def _in_blocks(columns: Array) -> Array:
-    """Return [m, factors] as [blocks, m, BLOCK]."""
-    return jnp.moveaxis(columns.reshape(len(columns), -1, BLOCK), 1, 0)
+    """Return [m, factors] as [blocks, BLOCK, m]."""
+    return columns.T.reshape(-1, BLOCK, len(columns))
 
 
 def _whole(blocks: Array) -> Array:
-    """Return [blocks, m, BLOCK] as [m, factors]."""
-    return jnp.moveaxis(blocks, 0, 1).reshape(blocks.shape[1], -1)
+    """Return [blocks, BLOCK, m] as [m, factors]."""
+    return blocks.reshape(-1, blocks.shape[2]).T
 
 
 def _renew_noise(cells: Cells, q: Beliefs, expected: Array, binary: Spans) -> Beliefs:

@@ -7,12 +7,24 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from jaxomics.comparators import knn, lasso, linear, mean, ridge, softimpute
+from jaxomics.comparators import (
+    knn,
+    lasso,
+    linear,
+    mean,
+    mocluster,
+    mofa,
+    pca,
+    ridge,
+    softimpute,
+    tdimpute,
+)
 from jaxomics.comparators.base import Fitted, Layout, Method
 from jaxomics.errors import InputError, unknown
 
 COMPARATORS: dict[str, Method] = {
-    module.METHOD.name: module.METHOD for module in (mean, knn, softimpute, ridge, linear, lasso)
+    module.METHOD.name: module.METHOD
+    for module in (mean, knn, pca, softimpute, ridge, linear, lasso, mocluster, mofa, tdimpute)
 }
 """Every comparator, from the simplest on."""
 

@@ -51,7 +51,7 @@ def test_hidden_values_are_predicted_as_well_as_by_the_published_software(fitted
     completed = fitted.reconstruct(seen)
     for name, expected in PARITY["hidden_r"].items():
         view, kind = name.split()
-        absent = np.isnan(seen[view]).all(axis=1)
+        absent = np.asarray(np.isnan(seen[view]).all(axis=1))
         rows = absent if kind == "absent" else ~absent
         cells = np.isnan(seen[view]) & rows[:, None]
         r = np.corrcoef(completed[view][cells], whole[view][cells])[0, 1]
