@@ -1,12 +1,14 @@
-"""Which features are kept, and which of them an encoder sees (Cai et al. 2024, Methods).
+"""Which features are kept, and which of them an encoder sees.
 
-Masks over the features of one view, from its statistics (`data.statistics`).
+Masks over the features of one view, from its statistics (`data.statistics`), after Cai et al.
+2024 (Methods); low variance and probes that an annotation marks, after Zhang and Guo 2021.
 """
 
 import numpy as np
+import pandas as pd
 from sklearn.mixture import GaussianMixture
 
-from jaxomics.errors import InputError
+from jaxomics.errors import InputError, unknown
 
 
 def enough_measured(measured: np.ndarray, rows: int, max_missing: float = 0.85) -> np.ndarray:
@@ -21,6 +23,56 @@ def enough_measured(measured: np.ndarray, rows: int, max_missing: float = 0.85) 
     [True, False]
     """
     return (rows - measured) / rows < max_missing
+
+
+def varying(deviation: np.ndarray, threshold: float) -> np.ndarray:
+    """Return bool [features]: is the variance over samples at or above the threshold?
+
+    Args:
+      deviation: standard deviations, NaN where there are fewer than two values.
+      threshold: of the variance.
+    """
+    return np.nan_to_num(deviation, nan=-1.0) >= np.sqrt(threshold)
+
+
+def marked_features(
+    features: pd.Index, table: pd.DataFrame, marks: tuple[str, ...], view: str
+) -> np.ndarray:
+    """Return what an annotation says against each feature, text [features]; empty for nothing.
+
+    Zhang and Guo 2021 remove methylation probes that are not on the newer array, overlap a common
+    variant, match several places of the genome, lie outside of CpGs, or assay variants: a column
+    for each, and whatever any of them marks is removed.
+
+    Args:
+      features: names.
+      table: feature table, indexed by name; features that it lacks are not marked.
+      marks: its columns, truth values or 0 and 1; an empty cell marks nothing.
+      view: for messages.
+
+    Raises:
+      InputError: no such column, or cells that are no truth values.
+
+    >>> table = pd.DataFrame({"snp": [1, 0], "non_cpg": [True, True]}, ["cg1", "cg2"])
+    >>> probes = pd.Index(["cg2", "cg1", "cg3"])
+    >>> marked_features(probes, table, ("snp", "non_cpg"), "methylation").tolist()
+    ['non_cpg', 'snp, non_cpg', '']
+    """
+    known = table[~table.index.duplicated()]
+    reasons = np.full(len(features), "", dtype=object)
+    for mark in marks:
+        if mark not in known:
+            raise unknown(f"mark (column of the feature table of {view!r})", mark, known.columns)
+        column = known[mark].reindex(features)
+        values = pd.to_numeric(column, errors="coerce")
+        if (values.isna() & column.notna()).any():
+            raise InputError(
+                f"view {view!r}: expected truth values or 0 and 1 in the column {mark!r} of its "
+                "feature table, found text; mend it"
+            )
+        hit = values.fillna(0).to_numpy(np.float64) != 0
+        reasons[hit] = [f"{told}, {mark}" if told else mark for told in reasons[hit]]
+    return reasons
 
 
 def ever_essential(low: np.ndarray, limit: float = -0.5) -> np.ndarray:

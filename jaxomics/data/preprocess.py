@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,65 +16,19 @@ import pandas as pd
 from jaxomics.config import from_json, to_json
 from jaxomics.data.align import feature_report, match_features
 from jaxomics.data.atomic import whole_file
+from jaxomics.data.choices import DEFAULT, ESSENTIAL_VIEWS, VARIABLE_VIEWS, PreprocessConfig
 from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics
-from jaxomics.data.filters import enough_measured, ever_essential, variable_features
+from jaxomics.data.filters import (
+    enough_measured,
+    ever_essential,
+    marked_features,
+    variable_features,
+    varying,
+)
+from jaxomics.data.locations import location_order
 from jaxomics.data.scaling import Standard, invert_standard
 from jaxomics.data.statistics import Piece, ViewStatistics, view_statistics
 from jaxomics.errors import InputError, unknown
-
-ESSENTIAL_VIEWS = ("crisprcas9",)
-"""Views whose encoder sees only features that are essential in some sample."""
-
-VARIABLE_VIEWS = ("methylation", "transcriptomics")
-"""Views whose encoder sees only the features of the wide mixture component."""
-
-
-@dataclass(frozen=True)
-class PreprocessConfig:
-    """Choices of preprocessing; the defaults are those of Cai et al. 2024 but for `fit_scope`.
-
-    Attributes:
-      scaling: `zscore` standardises every feature; `minmax` brings its range among the samples
-        that it is fitted to to 0 to 1; `none` keeps the units.
-      unscaled: views that keep their units in any case.
-      max_missing: a feature is kept if its missing share is strictly below.
-      missing_filtered: views that `max_missing` applies to. Names that a cohort lacks are
-        ignored here and in `unscaled`, so that one config serves several cohorts.
-      encoder_filter: `paper` hides from the encoder the genes of `ESSENTIAL_VIEWS` that are
-        never essential, and the features of low spread in `VARIABLE_VIEWS`; they stay targets
-        of the decoder.
-      decimals: standardised values are rounded to so many decimals; None keeps them.
-      min_views: scalers and encoder filters are fitted to samples with so many views.
-      fit_scope: `train` fits to the training samples only; `all`, the paper's choice, also to
-        those that are held out, which leaks their scale.
-      seed: for the mixture behind the spread filter.
-    """
-
-    scaling: Literal["zscore", "minmax", "none"] = "zscore"
-    unscaled: tuple[str, ...] = ("copynumber",)
-    max_missing: float = 0.85
-    missing_filtered: tuple[str, ...] | Literal["all"] = (
-        "proteomics",
-        "metabolomics",
-        "drugresponse",
-        "crisprcas9",
-    )
-    encoder_filter: Literal["paper", "none"] = "paper"
-    decimals: int | None = 4
-    min_views: int = 2
-    fit_scope: Literal["train", "all"] = "train"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, known in (
-            ("scaling", ("zscore", "minmax", "none")),
-            ("encoder_filter", ("paper", "none")),
-            ("fit_scope", ("train", "all")),
-        ):
-            if getattr(self, name) not in known:
-                raise unknown(name, getattr(self, name), known)
-        if self.max_missing <= 0:
-            raise InputError(f"expected max_missing above 0, found {self.max_missing}")
 
 
 @dataclass(frozen=True)
@@ -90,6 +43,7 @@ class ViewPreprocess:
       scale: float32 [features], what is divided by: deviation or range; 1 for a view that keeps
         its units.
       kind: `binary`, `ordinal` or `continuous`.
+      fill: float32 [features], what missing cells of measured samples become; None keeps them.
     """
 
     features: pd.Index
@@ -97,6 +51,7 @@ class ViewPreprocess:
     mean: np.ndarray
     scale: np.ndarray
     kind: str
+    fill: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +88,9 @@ class Preprocess:
         if name not in cohort.views:
             return np.full((len(cohort.samples), len(features)), np.nan, np.float32)
         table, _ = match_features(cohort.view(name), features, name)
+        fill = self.views[name].fill
+        if fill is not None:
+            table = table.fillna(dict(zip(features, fill, strict=True)))
         return table.reindex(cohort.samples).to_numpy(np.float32)
 
     def invert(self, view: str, standardised: np.ndarray) -> np.ndarray:
@@ -163,7 +121,8 @@ class Preprocess:
         arrays = {
             f"{field}:{name}": getattr(view, field)
             for name, view in self.views.items()
-            for field in ("encoder", "mean", "scale")
+            for field in ("encoder", "mean", "scale", "fill")
+            if getattr(view, field) is not None
         }
         with whole_file(Path(folder) / "preprocess.npz") as path:
             np.savez(path, **arrays)
@@ -189,6 +148,7 @@ class Preprocess:
                     pd.Index(view["features"]),
                     *(arrays[f"{field}:{name}"] for field in ("encoder", "mean", "scale")),
                     kind=view["kind"],
+                    fill=arrays.get(f"fill:{name}"),
                 )
                 for name, view in record["views"].items()
             }
@@ -210,7 +170,7 @@ def enough_views(cohort: MultiOmics, min_views: int = 2) -> MultiOmics:
 
 def fit_preprocess(
     cohort: MultiOmics,
-    config: PreprocessConfig = PreprocessConfig(),
+    config: PreprocessConfig = DEFAULT,
     train_samples: pd.Index | None = None,
 ) -> Preprocess:
     """Fit filters and scalers, in the order of Cai et al. 2024.
@@ -240,11 +200,13 @@ def fit_preprocess(
         rows = (table.index.isin(scope), table.index.isin(fitted_on))
         piece = Piece(table.to_numpy(np.float64), *rows)
         statistics[name] = view_statistics(table.columns, [piece])
-    return choose_features(statistics, config)
+    return choose_features(statistics, config, cohort.features)
 
 
 def choose_features(
-    statistics: Mapping[str, ViewStatistics], config: PreprocessConfig
+    statistics: Mapping[str, ViewStatistics],
+    config: PreprocessConfig,
+    annotations: Mapping[str, pd.DataFrame] | None = None,
 ) -> Preprocess:
     """Return the preprocessing that follows from statistics of the views.
 
@@ -252,12 +214,23 @@ def choose_features(
       statistics: of each view, with the training samples as scope, and those of them that are
         measured in `config.min_views` views as fitted rows.
       config: the choices.
+      annotations: feature tables of views, for `config.excluded` and `config.order`.
 
     Raises:
-      InputError: nothing is left of a view; see `fit_preprocess`.
+      InputError: nothing is left of a view; see `fit_preprocess`. Or features are to be excluded
+        or ordered, and no view has a feature table for it.
     """
     notes: list[tuple[str, str, str, str]] = []
-    views = {name: _choose(name, found, config, notes) for name, found in statistics.items()}
+    tables = {name: table for name, table in (annotations or {}).items() if name in statistics}
+    if (config.excluded or config.order == "location") and not tables:
+        raise InputError(
+            "expected feature tables (features_VIEW beside the views) to exclude or order features "
+            "by, found none; add them, or leave out excluded and order"
+        )
+    views = {
+        name: _choose(name, found, config, tables.get(name), notes)
+        for name, found in statistics.items()
+    }
     return Preprocess(views, config, pd.DataFrame(notes, columns=DROPPED_COLUMNS, dtype=str))
 
 
@@ -268,7 +241,11 @@ def _in_views(cohort: MultiOmics, min_views: int) -> np.ndarray:
 
 
 def _choose(
-    name: str, found: ViewStatistics, config: PreprocessConfig, notes: list
+    name: str,
+    found: ViewStatistics,
+    config: PreprocessConfig,
+    table: pd.DataFrame | None,
+    notes: list,
 ) -> ViewPreprocess:
     """Return the kept features of one view, those that the encoder sees, and their scaling."""
     if not found.scope:
@@ -278,6 +255,7 @@ def _choose(
             "samples in another way"
         )
     kept = _kept_features(name, found, config, notes)
+    kept = _wanted_features(name, found, kept, config, table, notes)
     if not found.fitted:
         raise InputError(
             f"view {name!r}: expected training samples measured in {config.min_views} views, "
@@ -287,9 +265,18 @@ def _choose(
     standard = Standard(np.zeros(len(kept)), np.ones(len(kept)))
     if config.scaling != "none" and name not in config.unscaled:
         standard = {"zscore": found.zscore, "minmax": found.minmax}[config.scaling]()
-    mean, scale = (part[kept].astype(np.float32) for part in standard)
-    encoder = np.flatnonzero(seen[kept])
-    return ViewPreprocess(found.features[kept], encoder, mean, scale, found.kind)
+    columns = np.flatnonzero(kept)
+    if config.order == "location" and table is not None:
+        columns = columns[location_order(found.features[columns], table, name)]
+    mean, scale, fill = (part[columns].astype(np.float32) for part in (*standard, found.mean))
+    return ViewPreprocess(
+        found.features[columns],
+        np.flatnonzero(seen[columns]),
+        mean,
+        scale,
+        found.kind,
+        fill if name in config.imputed else None,
+    )
 
 
 def _kept_features(
@@ -310,6 +297,34 @@ def _kept_features(
             f"of {found.scope} samples, found none; raise max_missing or leave the view out"
         )
     return kept
+
+
+def _wanted_features(
+    name: str,
+    found: ViewStatistics,
+    kept: np.ndarray,
+    config: PreprocessConfig,
+    table: pd.DataFrame | None,
+    notes: list,
+) -> np.ndarray:
+    """Return bool [features]: kept, not marked by an annotation, and varying enough."""
+    reasons = np.full(len(kept), "", dtype=object)
+    if config.variance_threshold is not None and name in config.variance_filtered:
+        flat = ~varying(found.deviation(), config.variance_threshold)
+        reasons[flat] = f"variance below {config.variance_threshold:g}"
+    if config.excluded and table is not None:
+        marked = marked_features(found.features, table, config.excluded, name)
+        reasons = np.where(marked != "", "marked as " + marked, reasons)
+    gone = kept & (reasons != "")
+    told = zip(found.features[gone], reasons[gone], strict=True)
+    notes.extend((name, "feature", feature, reason) for feature, reason in told)
+    wanted = kept & (reasons == "")
+    if not wanted.any():
+        raise InputError(
+            f"view {name!r}: expected features, found none: all {kept.sum()} are marked by the "
+            "annotation or vary too little; lower variance_threshold or leave out excluded"
+        )
+    return wanted
 
 
 def _shown_features(
