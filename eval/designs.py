@@ -6,6 +6,7 @@ experiments stand stratified labels, all single and many double missing pairs, a
 without any label.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -42,7 +43,8 @@ class Setting:
       experiment: figure and panel.
       name: what differs within the experiment.
       change: from the training cohort with all labels to the one trained on.
-      paper: accuracy that the article reports; None where it gives no number.
+      x: the quantity that an experiment varies: share of labels, rows, or rows kept.
+      paper: accuracy that the article reports; NaN where it gives no number.
       missing: pairs of view and class without training samples, or with few.
       target: a rare class.
     """
@@ -50,7 +52,8 @@ class Setting:
     experiment: str
     name: str
     change: Change
-    paper: float | None = None
+    x: float = math.nan
+    paper: float = math.nan
     missing: tuple[Pair, ...] = ()
     target: str | None = None
 
@@ -114,35 +117,35 @@ def _silent(cohort: MultiOmics, seed: int, view: str) -> MultiOmics:
 
 def _full(experiment: str) -> Iterator[Setting]:
     """All labels."""
-    yield Setting(experiment, "100 %", _everything, paper=1.00)
+    yield Setting(experiment, "100 %", _everything, 1.0, paper=1.00)
 
 
-def _labelled(experiment: str, share: float, paper: float | None) -> Iterator[Setting]:
+def _labelled(experiment: str, share: float, paper: float) -> Iterator[Setting]:
     """A share of the labels, drawn uniformly as published, and stratified."""
     for drawn, stratified in (("uniform", False), ("stratified", True)):
         change = partial(_share, share=share, stratified=stratified)
-        yield Setting(experiment, f"{share:.1%} {drawn}", change, paper)
+        yield Setting(experiment, f"{share:.1%} {drawn}", change, share, paper)
 
 
 def _unlabelled(experiment: str) -> Iterator[Setting]:
     """No labels at all."""
-    yield Setting(experiment, "0 %", partial(_share, share=0.0, stratified=True), paper=0.19)
+    yield Setting(experiment, "0 %", partial(_share, share=0.0, stratified=True), 0.0, paper=0.19)
 
 
 def _few_samples(experiment: str) -> Iterator[Setting]:
     """Few samples of one class, everything labelled."""
     for rows in (5, 20, 1, 2, 10, 50, 100, 200, 600):
-        paper = {5: 0.8, 20: 0.98}.get(rows)
+        paper = {5: 0.8, 20: 0.98}.get(rows, math.nan)
         change = partial(_rare, rows=rows)
-        yield Setting(experiment, f"n = {rows}", change, paper, target=TARGET)
+        yield Setting(experiment, f"n = {rows}", change, rows, paper, target=TARGET)
 
 
 def _few_samples_and_labels(experiment: str) -> Iterator[Setting]:
     """Twenty samples of one class, and a share of the labels of the others."""
     for share in (0.02, 0.1, 0.005, 0.01, 0.05, 0.2, 0.5, 1.0):
-        paper = {0.02: 0.95}.get(share)
+        paper = {0.02: 0.95}.get(share, math.nan)
         change = partial(_rare, rows=20, share=share)
-        yield Setting(experiment, f"r = {share:g}", change, paper, target=TARGET)
+        yield Setting(experiment, f"r = {share:g}", change, share, paper, target=TARGET)
 
 
 def _pairs(
@@ -151,7 +154,8 @@ def _pairs(
     """The same pairs removed, but for so many samples."""
     for keep in keeps:
         change = partial(_without, pairs=pairs, keep=keep)
-        yield Setting(experiment, f"k = {keep}", change, paper if keep < 2 else None, pairs)
+        found = paper if keep < 2 else math.nan
+        yield Setting(experiment, f"k = {keep}", change, keep, found, pairs)
 
 
 def _single_pairs(experiment: str) -> Iterator[Setting]:

@@ -19,6 +19,7 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,12 +27,13 @@ import numpy as np
 import pandas as pd
 import tyro
 from designs import CLASSES, EXPERIMENTS, Cohorts, Setting, cohorts, settings
+from integrated import summary
 from joined import Said, logistic, speak
 from tyro.conf import Positional
 
 from jaxomics.data.intersim import LABEL
 from jaxomics.data.intersim_parameters import VIEWS
-from jaxomics.data.io import read_table, write_table
+from jaxomics.data.io import write_table
 from jaxomics.engine.fit import Recorder
 from jaxomics.errors import unknown
 from jaxomics.metrics.classification import ALL, evaluate_classes
@@ -104,7 +106,12 @@ def finish(setting: Setting, method: str, options: Options) -> None:
         (folder / "run").mkdir(parents=True, exist_ok=True)
         recorder = Recorder(folder / "run", resume=True, quiet=False, label=setting.name)
         said = speak(_settings(method, options), blocks, trained, seeds, recorder)
-    about = {"experiment": setting.experiment, "setting": setting.name, "model": method}
+    about = {
+        "experiment": setting.experiment,
+        "setting": setting.name,
+        "x": setting.x,
+        "model": method,
+    }
     tables = [
         scored(setting, one, block, about | {"seed": seed})
         for one, block, seed in zip(said, blocks, seeds, strict=True)
@@ -133,7 +140,7 @@ def _settings(method: str, options: Options) -> Settings:
 
 
 def scored(
-    setting: Setting, said: Said, block: Cohorts, about: dict[str, str | int]
+    setting: Setting, said: Said, block: Cohorts, about: Mapping[str, str | float]
 ) -> dict[str, pd.DataFrame]:
     """Return the tables of one replica; scores include recalls of the cells in question."""
     found = evaluate_classes(said.predictions, block.test.labels[LABEL])
@@ -191,24 +198,6 @@ def latent_table(said: Said, block: Cohorts) -> pd.DataFrame:
     }
     z = {f"z{i}": said.latent[:, i] for i in range(said.latent.shape[1])}
     return pd.DataFrame({**about, **z})
-
-
-def summary(out: Path) -> str:
-    """Return mean and deviation over seeds of the pooled scores of all settings, as text."""
-    files = sorted(out.glob("*/*/*/scores.parquet"))
-    if not files:
-        return f"nothing finished in {out}"
-    tables = [read_table(path).assign(run=path.parent.name) for path in files]
-    scores = pd.concat(tables, ignore_index=True)
-    pooled = scores[scores["view"] == ALL]
-    keys = ["experiment", "setting", "run", "metric"]
-    spread = pooled.groupby(keys, sort=False)["value"].agg(["mean", "std"])
-    text = spread.apply(lambda row: f"{row['mean']:.3f} +- {row['std']:.3f}", axis=1)
-    order = {s.name: i for name in EXPERIMENTS for i, s in enumerate(settings(name))}
-    wide = text.unstack("metric").reset_index()
-    place = wide["setting"].map(order)
-    wide = wide.assign(place=place).sort_values(["experiment", "place", "run"])
-    return wide.drop(columns="place").fillna("").to_string(index=False)
 
 
 def _file_name(name: str) -> str:

@@ -21,6 +21,7 @@ from jaxomics.data.container import MultiOmics
 from jaxomics.data.intersim import LABEL
 from jaxomics.data.intersim_parameters import VIEWS
 from jaxomics.data.preprocess import PreprocessConfig, fit_preprocess
+from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.fit import Recorder
 from jaxomics.engine.replicate import fit_many, repeat, stack
 from jaxomics.engine.state import Split
@@ -80,6 +81,7 @@ def speak(
       seeds: of the training.
       recorder: where the training leaves its traces.
     """
+    use_compilation_cache()
     data = stacked_data(blocks)
     sizes = [len(block.complete.samples) for block in blocks]
     starts = np.cumsum([0, *sizes[:-1]])
