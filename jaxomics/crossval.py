@@ -252,7 +252,7 @@ def _completer(estimator: Estimator, cohort: MultiOmics) -> Completer:
     """Return a fitted estimator as a function of samples with holes."""
 
     def complete(samples: MultiOmics) -> dict[str, np.ndarray]:
-        tables = estimator.impute(samples, full=True)
+        tables = estimator.reconstruct(samples)
         return {
             view: table.reindex(columns=cohort.view(view).columns).to_numpy(np.float32)
             for view, table in tables.items()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
 from tyro.conf import arg
 
@@ -17,6 +18,7 @@ from jaxomics.commands.options import Flag
 from jaxomics.commands.train import CONFIG, agree_on, clear_run, provenance, refuse_early
 from jaxomics.comparators import registry
 from jaxomics.crossval import MODES, HeldOut, Method, Plan, comparator, hold_out, model, predict
+from jaxomics.crossval_classes import ClassVotes
 from jaxomics.crossval_scores import score
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, read_table, write_table
@@ -25,6 +27,7 @@ from jaxomics.engine.log import Progress
 from jaxomics.engine.processes import ALONE, Processes, is_writer, seen_by_writer, together
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
+from jaxomics.models.registry import entry
 from jaxomics.presets import Settings, preset
 from jaxomics.report import run_report
 from jaxomics.runfolder import describe_run, same_run, start_run
@@ -121,7 +124,7 @@ def cv(
     cohort = read_cohort(data, views=views)
     fresh = Estimator(settings, model=model, seed=seed)
     record = describe_run(fresh, cohort, data) | {"command": "cv", "cv": asdict(options)}
-    held = hold_out(cohort, _plan(data.stem, cohort, settings, seed, options))
+    held = hold_out(cohort, _plan(data.stem, cohort, model, settings, seed, options))
     agree_on(record)
     if resume and seen_by_writer((out / CONFIG).exists()):
         if is_writer():
@@ -147,7 +150,7 @@ def cv(
 
 
 def _plan(
-    dataset: str, cohort: MultiOmics, settings: Settings, seed: int, options: Options
+    dataset: str, cohort: MultiOmics, model: str, settings: Settings, seed: int, options: Options
 ) -> Plan:
     """Return how to hold out.
 
@@ -166,9 +169,23 @@ def _plan(
         group=options.group,
         views=tuple(view for view in cohort.views if view not in conditions),
         linked=tuple(tuple(group.split(",")) for group in linked),
-        modes=options.modes,
+        modes=_sensible(options.modes, model, cohort),
         bootstrap=options.bootstrap,
     )
+
+
+def _sensible(modes: Sequence[str], model: str, cohort: MultiOmics) -> tuple[str, ...]:
+    """Return the modes that mean something for a model and a cohort.
+
+    A view cannot be predicted from others where no sample has two, and a translator does nothing
+    but that.
+    """
+    if "impute" not in entry(model).verbs:
+        modes = [mode for mode in modes if mode == "view_out"]
+    several = sum(cohort.present(view).astype(int) for view in cohort.views)
+    if np.max(several) < 2:
+        modes = [mode for mode in modes if mode != "view_out"]
+    return tuple(modes)
 
 
 @dataclass(frozen=True)
@@ -273,8 +290,11 @@ def _model_part(
         run.write("chosen", found.table)
         each = found.settings
 
+    votes = ClassVotes(run.held)
+
     def fitted(estimator: Estimator) -> None:
         assert estimator.result_ is not None
+        votes.add(estimator)
         if len(dropped) == 1:
             tell(estimator.notes_, quiet=run.quiet)
         dropped.append(estimator.preprocess_.report)
@@ -283,7 +303,7 @@ def _model_part(
     def more() -> dict[str, pd.DataFrame]:
         left = pd.concat(dropped, ignore_index=True).drop_duplicates(ignore_index=True)
         rows = pd.DataFrame({"stage": list(timing), "seconds": list(timing.values())})
-        return {"dropped": left, "training": rows}
+        return {"dropped": left, "training": rows, **votes.tables()}
 
     method = model(each, name, recorder=recorder, max_replicas=max_replicas, fitted=fitted)
     return run.part(name, method, more)
@@ -291,12 +311,15 @@ def _model_part(
 
 def _finish(run: _Run, done: list[dict], cohort: MultiOmics) -> pd.DataFrame:
     """Put the parts of all methods together, draw, report; return the scores."""
-    scores = pd.concat([part["scores"] for part in done], ignore_index=True)
+    of_classes = [part["class_scores"] for part in done if "class_scores" in part]
+    scores = pd.concat([*(part["scores"] for part in done), *of_classes], ignore_index=True)
     timing = [part[name] for part in done for name in ("training", "timing") if name in part]
     tell(left_out(done[0]["dropped"]), quiet=run.quiet)
     run.write("cv", scores)
     run.write("cv_features", pd.concat([part["features"] for part in done], ignore_index=True))
-    run.write("dropped", done[0]["dropped"])
+    for name in ("dropped", "classes", "recall", "confusion"):
+        if name in done[0]:
+            run.write(name, done[0][name])
     run.write("timing", pd.concat(timing, ignore_index=True))
     measured = {view: cohort.view(view).notna() for view in run.held.views}
     run_report(run.out, measured=measured, overwrite=True)

@@ -255,7 +255,7 @@ def run_shape(model: Model, train: Train, data: Data, split: Split) -> tuple[int
 def rows_per_view(data: Data, split: Split) -> dict[str, np.ndarray]:
     """Return how many training rows have any value of each view, int [replicas or 1]."""
     rows = np.atleast_2d(np.asarray(split.train))
-    real = np.arange(rows.shape[1]) < np.reshape(split.train_size, (-1, 1))
+    real = np.arange(rows.shape[1]) < np.reshape(np.asarray(split.train_size), (-1, 1))
     return {
         view: np.sum(np.asarray(jnp.any(seen, axis=1))[rows] & real, axis=1)
         for view, seen in data.observed.items()

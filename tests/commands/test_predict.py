@@ -163,3 +163,24 @@ def test_verbs_name_the_models_that_have_them(monkeypatch: pytest.MonkeyPatch, r
     monkeypatch.setitem(registry.MODELS, "modis", mute)
     with pytest.raises(jaxomics.InputError, match="modis cannot impute: it can embed; models"):
         jaxomics.load_run(run).impute(unpaired())
+
+
+def test_cross_validation_scores_classes_beside_logistic_regression(data: Path, tmp_path: Path):
+    words = ["cv", "modis", "--data", str(data), "--out", str(tmp_path / "cv"), "--folds", "2"]
+    few = ["--comparators", "--bootstrap", "0", "--epochs", "2", "--stratify", "kind", "--quiet"]
+    assert main([*words, *few, *SIZES]) == 0
+    scores = read_table(tmp_path / "cv" / "tables" / "cv.parquet")
+    assert set(scores["mode"]) == {"reconstruct", "cell_out", "classes"}
+    classes = scores[scores["mode"] == "classes"]
+    assert set(classes["model"]) == {"modis", "logistic"}
+    assert set(classes["fold"]) == {-1, 0, 1}
+    right = classes[(classes["metric"] == "accuracy") & (classes["fold"] == -1)]
+    right = right.set_index(["model", "view"])["value"]
+    assert right["logistic", "rna"] == 1
+    assert set(right["modis"].index) == {"rna", "protein", "all"}
+    said = read_table(tmp_path / "cv" / "tables" / "classes.parquet")
+    assert len(said) == 2 * 48
+    assert not said[said["model"] == "modis"]["sample"].duplicated().any()
+    page = (tmp_path / "cv" / "report.html").read_text(encoding="utf-8")
+    assert "Classes of held-out samples" in page
+    assert "logistic" in page
