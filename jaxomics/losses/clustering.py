@@ -45,7 +45,7 @@ def clustering(hidden: Array, logits: Array, weight: Array) -> Clustering:
     share = jax.nn.softmax(logits) * weight[:, None]
     corners = jnp.exp(-_to_corners(share)) * weight[:, None]
     distance = squared_distances(hidden)
-    scale = jax.lax.stop_gradient(SHARE_OF_MEDIAN * lower_median(distance, weight))
+    scale = SHARE_OF_MEDIAN * lower_median(jax.lax.stop_gradient(distance), weight)
     kernel = jnp.exp(-distance / (2.0 * jnp.maximum(scale, SMALLEST)))
     rows = jnp.sum(weight)
     used = jnp.maximum(jnp.sum(share, axis=0) / jnp.maximum(rows, 1.0), SMALLEST)
@@ -88,16 +88,29 @@ def squared_distances(x: Array) -> Array:
 def lower_median(distance: Array, weight: Array) -> Array:
     """Return the lower median of D over all pairs of rows with weight, the diagonal included.
 
-    Of an even number of values PyTorch takes the lower middle one, JAX the mean of both.
+    Of an even number of values PyTorch takes the lower middle one, JAX the mean of both. The
+    value is found bit by bit, by counting what lies below: floats from 0 on are in the order of
+    their bits. For a batch's pairs that is several times faster than sorting them.
+
+    Args:
+      distance: D, [b, b], float32, not negative.
+      weight: [b], 0 leaves a row out.
 
     >>> distance = jnp.array([[0.0, 1, 4], [1, 0, 9], [4, 9, 0]])
     >>> float(lower_median(distance, jnp.ones(3))), float(lower_median(distance, jnp.eye(3)[0]))
     (1.0, 0.0)
     """
     real = (weight[:, None] > 0) & (weight[None, :] > 0)
-    ordered = jnp.sort(jnp.where(real, distance, jnp.inf).ravel())
-    middle = ordered[jnp.maximum(jnp.sum(real) - 1, 0) // 2]
-    return jnp.where(jnp.any(real), middle, 0.0)
+    bits = jax.lax.bitcast_convert_type(distance.astype(jnp.float32), jnp.int32)
+    bits = jnp.where(real, bits, jnp.iinfo(jnp.int32).max)
+    below = (jnp.sum(real) - 1) // 2
+
+    def add_bit(i: Array, found: Array) -> Array:
+        tried = found | jnp.left_shift(jnp.int32(1), 30 - i)
+        return jnp.where(jnp.sum(bits < tried) > below, found, tried)
+
+    found = jax.lax.fori_loop(0, 31, add_bit, jnp.int32(0))
+    return jnp.where(jnp.any(real), jax.lax.bitcast_convert_type(found, jnp.float32), 0.0)
 
 
 def _to_corners(share: Array) -> Array:

@@ -31,6 +31,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import linen as nn
 from flax import struct
 
@@ -41,7 +42,6 @@ from jaxomics.losses.clustering import clustering
 from jaxomics.losses.masked import count, masked_mean, split_axis
 from jaxomics.losses.reconstruction import masked_mse
 from jaxomics.models.base import Aux, Model, Player, Sampling, Tasks, Variables
-from jaxomics.models.optimizers import adam
 from jaxomics.nn.mlp import Dense
 from jaxomics.nn.norm import NormedDense
 from jaxomics.nn.start import start
@@ -115,7 +115,6 @@ class Hyper(struct.PyTreeNode):
     Attributes:
       learning_rate: of Adam.
       discriminator_rate: learning rate of the discriminator, as a multiple of the above.
-      weight_decay: of both, added to the gradient.
       kl_weight: beta of the loss.
       view_kl_weight: beta of single views, by name.
       view_weight: weight of a view's reconstruction, by name; 1 where not named.
@@ -129,7 +128,6 @@ class Hyper(struct.PyTreeNode):
 
     learning_rate: float = 1e-4
     discriminator_rate: float = 1.0
-    weight_decay: float = 0.0
     kl_weight: float = 5e-4
     view_kl_weight: dict[str, float] = field(default_factory=dict)
     view_weight: dict[str, float] = field(default_factory=dict)
@@ -336,11 +334,11 @@ def build(config: Config, spec: DataSpec) -> Model:
 
     def critic_adam(hyper: Hyper) -> Any:
         rate = hyper.learning_rate * hyper.discriminator_rate
-        return adam("coupled")(hyper.replace(learning_rate=rate))
+        return optax.adam(rate)
 
     players = (
         Player(DISCRIMINATOR, discriminator_loss, critic_adam),
-        Player(VAE, vae_loss, adam("coupled")),
+        Player(VAE, vae_loss, lambda hyper: optax.adam(hyper.learning_rate)),
     )
     return Model(
         init,
