@@ -36,6 +36,7 @@ _HOMES = {
     "read_cohort": "jaxomics.data.io",
     "simulate_depmap": "jaxomics.data.simulate",
     "simulate_intersim": "jaxomics.data.intersim",
+    "simulate_translation": "jaxomics.data.simulated_translation",
     "sweep": "jaxomics.commands.sweep",
     "train": "jaxomics.commands.train",
     "translate": "jaxomics.commands.apply",

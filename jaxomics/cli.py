@@ -70,6 +70,9 @@ COMMANDS: dict[str, Command] = {
     "simulate intersim": Command(
         "simulate:intersim", "write simulated classes in three linked omics and their truth"
     ),
+    "simulate translation": Command(
+        "simulate:translation", "write simulated methylation, expression and their truth"
+    ),
     "models": Command("models:models", "list the models"),
 }
 """All commands, in the order of the overview; families have two words."""

@@ -7,6 +7,7 @@ from jaxomics.commands.outputs import refuse_folder
 from jaxomics.data.intersim import LABEL, simulate_intersim, write_intersim
 from jaxomics.data.intersim_parameters import read_parameters, stand_in
 from jaxomics.data.simulate import SIZES, simulate_depmap, write_simulation
+from jaxomics.data.simulated_translation import simulate_translation, write_translation
 from jaxomics.data.unpair import make_unpaired, mask_labels
 from jaxomics.errors import InputError, unknown
 
@@ -78,4 +79,43 @@ def intersim(
     if label_share != 1:
         cohort = mask_labels(cohort, LABEL, share=label_share, seed=seed)
     write_intersim(sim, out, cohort, overwrite=overwrite)
+    return out
+
+
+def translation(
+    *,
+    out: Path,
+    n: int = 600,
+    cpgs: int = 2000,
+    genes: int = 1000,
+    classes: int = 34,
+    factors: int = 16,
+    noise: float = 0.6,
+    seed: int = 0,
+    overwrite: Flag = False,
+) -> Path:
+    """Write paired methylation and expression that share factors, and their truth in `truth`.
+
+    A twin of tumour data for translation: classes, CpGs that silence near genes, genes that are
+    never or hardly ever expressed, and feature tables with chromosomes and positions. `truth`
+    holds expression without noise, the factors and the planted silencing. The folder reads like
+    any other data.
+
+    Args:
+      out: folder to write.
+      n: number of samples.
+      cpgs: number of methylation features.
+      genes: number of expression features.
+      classes: number of classes.
+      factors: number of shared factors.
+      noise: standard deviation of what factors and CpGs do not explain, next to their 1.
+      seed: the same seed gives the same cohort.
+      overwrite: replace existing files.
+
+    Returns:
+      The folder.
+    """
+    refuse_folder(out, overwrite)
+    sim = simulate_translation(n, cpgs, genes, classes, factors, noise, seed=seed)
+    write_translation(sim, out, overwrite=overwrite)
     return out
