@@ -38,6 +38,19 @@ def sample_norm(x: Array) -> Array:
     return centred * jax.lax.rsqrt(variance + EPSILON)
 
 
+def check_widths(widths: Sequence[int], norm: Norm) -> None:
+    """Raise if each sample is to be normalised over too few units.
+
+    Raises:
+      InputError: a layer of fewer than `NARROWEST` units under a per-sample norm.
+    """
+    if norm == "sample" and min(widths, default=NARROWEST) < NARROWEST:
+        raise InputError(
+            f"expected at least {NARROWEST} units where each sample is normalised over them, "
+            f"found {min(widths)}; widen the layer"
+        )
+
+
 class Linear(nn.Module):
     """Linear layer whose weights are drawn by `initial.start_by`; [..., inputs] -> [..., features].
 
@@ -74,11 +87,7 @@ class Blocks(nn.Module):
     def __post_init__(self) -> None:
         """Check the widths."""
         super().__post_init__()
-        if self.norm == "sample" and min(self.widths, default=NARROWEST) < NARROWEST:
-            raise InputError(
-                f"expected at least {NARROWEST} units where each sample is normalised over them, "
-                f"found {min(self.widths)}; widen the layer"
-            )
+        check_widths(self.widths, self.norm)
 
     @nn.compact
     def __call__(

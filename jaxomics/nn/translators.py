@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxomics.nn.blocks import Blocks, Linear, Norm, block_words
+from jaxomics.nn.blocks import Blocks, Linear, Norm, block_words, check_widths
 from jaxomics.nn.latent import draw
 from jaxomics.types import Array, Key
 
@@ -65,6 +65,12 @@ class Bottleneck(nn.Module):
     noise: int = 0
     norm: Norm = "sample"
     half: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the widths; layers themselves are made when they are first called."""
+        super().__post_init__()
+        latent = () if self.variational else (self.latent,)
+        check_widths((*self.encoder, *latent, *self.decoder, self.group_width), self.norm)
 
     def setup(self) -> None:
         """Name the parts: readers_I, encoder, mean, log_variance, decoder, out."""
