@@ -1,0 +1,184 @@
+"""Score translators on pairs of views: the nine metrics of Zhang and Guo 2021, for every method.
+
+    jaxomics simulate translation --out runs/twin
+    python eval/translate.py --data runs/twin --source methylation --target rna --out runs/t_twin
+    python eval/translate.py --data $JAXOMICS_DATA/cell_lines --source methylation --target rna \\
+        --out runs/t_methylation
+    python eval/translate.py --data $JAXOMICS_DATA/cell_lines --source cn --target rna \\
+        --out runs/t_cn
+
+Samples that have source and target are divided into 5 folds; a method learns from four of them,
+scaling included, and translates the fifth. Each method and fold is a file of its own under
+`parts`, written when it is done: a run that was cut off goes on where it was, and methods that are
+added later join those that are there. `--methods` names some of them; without it all are run that
+need no more than minutes on 2 cores. `scores.parquet` and `features.parquet` have the columns of
+every score table, `timing.parquet` the seconds. Expected: docs/results/omitrans.md.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tyro
+from sklearn.model_selection import KFold
+
+from jaxomics.comparators import lasso, linear, registry, ridge, tdimpute
+from jaxomics.data.container import MultiOmics
+from jaxomics.data.io import read_cohort, read_table, write_table
+from jaxomics.metrics.tables import ALL_FOLDS, SCORE_COLUMNS
+from jaxomics.metrics.translation import NINE, evaluate_translation
+
+SHOWN = (*NINE, "mean_r2_varying", "n_constant", "median_r")
+"""Metrics of the printed table."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to score.
+
+    Attributes:
+      data: folder of tables.
+      source: views to translate from.
+      target: view to translate to.
+      out: where tables go.
+      methods: which methods; nothing = all.
+      folds: number of folds.
+      seed: of folds and methods.
+    """
+
+    data: Path
+    source: tuple[str, ...]
+    target: str
+    out: Path
+    methods: tuple[str, ...] = ()
+    folds: int = 5
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fold: who is learned from, and who is translated.
+
+    Attributes:
+      train: samples with all sources and the target.
+      test: others of that kind; methods get their sources alone.
+      source, target: names of the views.
+      seed: of the method.
+    """
+
+    train: MultiOmics
+    test: MultiOmics
+    source: tuple[str, ...]
+    target: str
+    seed: int
+
+
+Translator = Callable[[Task], pd.DataFrame]
+"""From a fold to predicted values of the target [test samples, features], original units."""
+
+
+def simple(name: str, config: ridge.Directed | None = None) -> Translator:
+    """Return a comparator; a config that names targets makes it learn one direction alone."""
+
+    def translate(task: Task) -> pd.DataFrame:
+        method = registry.get(name)
+        views = {view: task.train.array(view) for view in (*task.source, task.target)}
+        chosen = replace(config, targets=(task.target,)) if config else None
+        fitted = method.fit(views, task.seed, chosen)
+        found = fitted.reconstruct({view: task.test.array(view) for view in task.source})
+        columns = task.train.view(task.target).columns
+        return pd.DataFrame(found[task.target], task.test.samples, columns)
+
+    return translate
+
+
+METHODS: dict[str, Translator] = {
+    "mean": simple("mean"),
+    "knn": simple("knn"),
+    "linear": simple("linear", linear.METHOD.config),
+    "ridge": simple("ridge", ridge.Config(components=None)),
+    "ridge, one penalty": simple("ridge", ridge.Config(components=None, shared=True)),
+    "lasso": simple("lasso", lasso.Config()),
+    "tdimpute": simple("tdimpute", tdimpute.Config()),
+}
+"""Every method, from the simplest on."""
+
+
+def main(options: Options) -> None:
+    """Run what has not been run, and show the table of all that has."""
+    views = (*options.source, options.target)
+    cohort = read_cohort(options.data, views=list(views))
+    paired = cohort.samples[np.all([cohort.present(view) for view in views], axis=0)]
+    cohort = cohort.select_samples(paired)
+    for name in options.methods or tuple(METHODS):
+        for fold, (train, test) in enumerate(divided(paired, options)):
+            path = options.out / "parts" / f"{name}_{fold}.parquet"
+            if not path.exists():
+                own = Task(
+                    cohort.select_samples(train), cohort.select_samples(test),
+                    options.source, options.target, options.seed,
+                )  # fmt: skip
+                run(name, fold, own, options, path)
+    scores = collect(options.out)
+    print(wide(scores))
+
+
+def divided(samples: pd.Index, options: Options) -> list[tuple[pd.Index, pd.Index]]:
+    """Return training and test samples of each fold."""
+    folds = KFold(options.folds, shuffle=True, random_state=options.seed)
+    return [(samples[train], samples[test]) for train, test in folds.split(samples)]
+
+
+def run(name: str, fold: int, task: Task, options: Options, path: Path) -> None:
+    """Translate one fold by one method, and write its scores."""
+    begun = time.perf_counter()
+    predicted = METHODS[name](task)
+    seconds = time.perf_counter() - begun
+    print(f"{name}, fold {fold}: {seconds:.1f} s", file=sys.stderr, flush=True)
+    truth = task.test.table(task.target)
+    reference = pd.Series(task.train.table(task.target).mean(axis=0))
+    arrow = f"{'+'.join(task.source)} -> {task.target}"
+    scores, features = evaluate_translation(
+        predicted, truth, options.data.name, name, arrow, reference
+    )
+    about = {"fold": fold, "seed": task.seed}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clock = pd.DataFrame({"model": [name], "fold": [fold], "seconds": [seconds]})
+    write_table(clock, path.with_name(f"{path.stem}_time.parquet"), overwrite=True)
+    own = features.assign(**about)
+    write_table(own, path.with_name(f"{path.stem}_features.parquet"), overwrite=True)
+    write_table(scores.assign(**about), path, overwrite=True)
+
+
+def collect(out: Path) -> pd.DataFrame:
+    """Write the tables of all parts, and return the scores with their means over folds."""
+    parts = sorted((out / "parts").glob("*.parquet"))
+    kinds: dict[str, list[pd.DataFrame]] = {"scores": [], "features": [], "timing": []}
+    for path in parts:
+        kind = "timing" if path.stem.endswith("_time") else "scores"
+        kind = "features" if path.stem.endswith("_features") else kind
+        kinds[kind].append(read_table(path))
+    tables = {kind: pd.concat(found, ignore_index=True) for kind, found in kinds.items()}
+    scores = tables["scores"]
+    by = [name for name in SCORE_COLUMNS if name not in ("fold", "value")]
+    means = scores.groupby(by, sort=False, as_index=False)["value"].mean().assign(fold=ALL_FOLDS)
+    tables["scores"] = pd.concat([scores, means[SCORE_COLUMNS]], ignore_index=True)
+    for kind, table in tables.items():
+        write_table(table, out / f"{kind}.parquet", csv=kind == "scores", overwrite=True)
+    return tables["scores"]
+
+
+def wide(scores: pd.DataFrame) -> str:
+    """Return means over folds as text: a row per method, a column per metric."""
+    means = scores[(scores["fold"] == ALL_FOLDS) & scores["metric"].isin(SHOWN)]
+    table = means.pivot_table(index="model", columns="metric", values="value", sort=False)
+    order = [name for name in METHODS if name in table.index]
+    return table.loc[order, list(SHOWN)].round(4).to_string()
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
