@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jaxomics.data.batch import DataSpec
 from jaxomics.errors import InputError, unknown
-from jaxomics.models import modis, mosa, omiembed
+from jaxomics.models import modis, mosa, omiembed, omitrans
 from jaxomics.models.base import Model
 
 
@@ -57,6 +57,15 @@ MODELS: dict[str, Entry] = {
         omiembed.build,
         ("embed", "predict"),
         "latent 128, layers of 1024 per view, heads 128-64 and 512-256; 41 M on 20,000 genes",
+    ),
+    "omitrans": Entry(
+        "omitrans",
+        "Zhang and Guo, 2021, OmiTrans",
+        omitrans.Config,
+        omitrans.Hyper,
+        omitrans.build,
+        ("translate", "embed"),
+        "latent 256, layers 4096-1024-512 both ways; 432 M from 39,464 CpGs to 60,483 genes",
     ),
 }
 

@@ -1,7 +1,7 @@
 """Named settings: one module per model, and one line for it here."""
 
 from jaxomics.errors import unknown
-from jaxomics.presets import modis, mosa, omiembed
+from jaxomics.presets import modis, mosa, omiembed, omitrans
 from jaxomics.presets.settings import Settings, quick
 
 __all__ = ["PRESETS", "Settings", "preset", "quick"]
@@ -10,6 +10,7 @@ PRESETS: dict[str, dict[str, Settings]] = {
     "mosa": mosa.PRESETS,
     "modis": modis.PRESETS,
     "omiembed": omiembed.PRESETS,
+    "omitrans": omitrans.PRESETS,
 }
 """Model to name to settings; every model has `recommended`, the default."""
 

@@ -211,7 +211,8 @@ CONFIGS = {
     f"{name} {preset}": chosen.config
     for name, presets in PRESETS.items()
     for preset, chosen in presets.items()
-} | {name: entry.config() for name, entry in MODELS.items() if name not in PRESETS}
+    if "explain" in MODELS[name].verbs
+}
 FEATURES = {"rna": tuple("abcdef"), "drug": tuple("pqrs"), "crispr": tuple("cxaby")}
 VIEWS = ("view:rna", "view:drug", "feature:crispr/a")
 ABSENT: dict[str, tuple[str, ...]] = {

@@ -35,6 +35,13 @@ SMALL = {
     "embed_weight": 1.0,
 }
 """Settings for the tests, where a model's config has fields of these names."""
+OWN: dict[str, dict[str, Any]] = {
+    "omitrans": {
+        "source": ("rna",), "target": ("drug",), "latent": 4, "hidden": (16,),
+        "discriminator": "auto",
+    }
+}  # fmt: skip
+"""Settings that a model cannot do without, or that mean something else there."""
 STILL = re.compile(r"\['normed_\d+'\]\['bias'\]$")
 """Parameters that a batch norm takes away again, so that they have no gradient."""
 
@@ -78,8 +85,9 @@ def small_data() -> tuple[DataSpec, Data, Standard]:
 def case(request: pytest.FixtureRequest) -> Case:
     config_type, hyper_type, build = CONFIGS[request.param]
     spec, data, standard = small_data()
+    small = SMALL | OWN.get(request.param, {})
     config, hyper = (
-        kind(**{k: v for k, v in SMALL.items() if k in kind.__dataclass_fields__})
+        kind(**{k: v for k, v in small.items() if k in kind.__dataclass_fields__})
         for kind in (config_type, hyper_type)
     )
     model, hyper = build(config, spec), jax.tree.map(jnp.float32, hyper)
