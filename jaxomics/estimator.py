@@ -24,6 +24,7 @@ from jaxomics.labels import Classes, class_notes, find_classes
 from jaxomics.models.base import Model
 from jaxomics.models.registry import check_verb, entry
 from jaxomics.models.withholding import assays
+from jaxomics.outcomes import Outcomes, fit_outcomes, outcome_notes
 from jaxomics.prediction import predict
 from jaxomics.preparation import choose_rows, sampling_notes
 from jaxomics.presets import Settings, preset
@@ -46,6 +47,7 @@ class Estimator:
     Attributes (after `fit` or `load`):
       preprocess_, conditionals_: fitted preprocessing.
       spec_, standard_, model_: the data as the model sees them, their scaling, the model.
+      outcomes_: what is predicted beside the classes, fitted.
       classes_, levels_: values of the label column; least and largest value of discrete views.
       members_: trained parameters, one entry per member of the ensemble.
       factors_: factor models of the residuals, by view; empty where the settings leave them out.
@@ -129,9 +131,10 @@ class Estimator:
         if self._learns_classes() and self.classes_:
             views, rows = list(self.preprocess_.views), np.asarray(self.split_.train)
             self.notes_ += class_notes(cohort, views, self._classes(), rows)
+        self.notes_ += outcome_notes(cohort, self.outcomes_, np.asarray(self.split_.train))
 
     def _prepare_features(self, cohort: MultiOmics, trained: pd.Index) -> None:
-        """Fit preprocessing and conditionals.
+        """Fit preprocessing, conditionals and outcomes.
 
         A whole view that serves as conditionals is not modelled as well.
         """
@@ -145,9 +148,14 @@ class Estimator:
                 "expected a view to model, found only views that serve as conditionals; name "
                 "fewer of them in --conditionals"
             )
-        self.preprocess_: Preprocess = fit_preprocess(modelled, settings.preprocess, trained)
         scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
+        self._fit_tables(modelled, trained, scope)
         self.conditionals_: Conditionals = fit_conditionals(cohort, settings.conditionals, scope)
+        self.outcomes_: Outcomes = fit_outcomes(cohort, settings.outcomes, scope)
+
+    def _fit_tables(self, modelled: MultiOmics, trained: pd.Index, scope: pd.Index) -> None:
+        """Fit filters and scaling, and note the range of views of whole numbers."""
+        self.preprocess_: Preprocess = fit_preprocess(modelled, self.settings.preprocess, trained)
         self.levels_ = {
             name: _range(table.loc[table.index.isin(scope)])
             for name, table in modelled.views.items()
@@ -157,8 +165,8 @@ class Estimator:
     def prepare_like(self, other: "Estimator") -> None:
         """Take over what another estimator has prepared on the same samples."""
         for name in (
-            "notes_", "preprocess_", "conditionals_", "label_", "classes_", "levels_", "split_",
-            "held_out_",
+            "notes_", "preprocess_", "conditionals_", "outcomes_", "label_", "classes_", "levels_",
+            "split_", "held_out_",
         ):  # fmt: skip
             setattr(self, name, getattr(other, name))
 
@@ -174,21 +182,28 @@ class Estimator:
             self.spec_, self.model_ = like.spec_, like.model_
             return
         self.spec_ = specify(
-            self.preprocess_, len(self.conditionals_.names), self.classes_, self.settings.config
-        )
+            self.preprocess_, len(self.conditionals_.names), self.classes_, self.settings.config,
+            self.outcomes_.specs,
+        )  # fmt: skip
         self.model_: Model = self.entry.build(self.settings.config, self.spec_)
+        if self.outcomes_.specs and self.model_.tasks.risk is None:
+            raise InputError(
+                f"expected a model that predicts outcomes such as omiembed, found "
+                f"{self.entry.name}; leave the outcomes out"
+            )
 
     def data(self, cohort: MultiOmics) -> Data:
         """Put a cohort on the device as the fitted model reads it."""
         arrays = self.preprocess_.arrays(cohort)
         conditionals = self.conditionals_.apply(cohort)
-        return make_data(arrays, conditionals, self._classes().codes(cohort))
+        targets = self.outcomes_.arrays(cohort)
+        return make_data(arrays, conditionals, self._classes().codes(cohort), targets)
 
     def job(self, data: Data) -> Job:
         """Return what is to be trained, once it is prepared; `data` as `data()` gives them."""
         return Job(
             self.standard_, data.conditionals, self.split_, self.settings.hyper, self.seed,
-            self.start_,
+            self.start_, data.targets, data.known,
         )  # fmt: skip
 
     def finish(self, cohort: MultiOmics, data: Data, result: FitResult) -> None:
@@ -352,7 +367,8 @@ class Estimator:
           sample: draw z instead of taking its mean, as some published code does.
 
         Returns:
-          Columns sample, view, class and p_CLASS, or what else the model predicts. One row per
+          Columns sample, view, class and p_CLASS, and what else the model predicts (see
+          `Outcomes.columns`): values, risk and survival, further classes. One row per
           sample and view where the model predicts from single views, else one per sample with
           the view `all`.
         """
@@ -360,7 +376,7 @@ class Estimator:
         cohort = self._cohort(cohort)
         return predict(
             self._fitted(), self.members_, self.data(cohort), self.standard_, cohort.samples,
-            self.classes_, self.seed if sample else None,
+            self.classes_, self.outcomes_, self.seed if sample else None,
         )  # fmt: skip
 
     def explain(

@@ -1,14 +1,13 @@
 """What a model predicts beside its classes: survival, values, further classes.
 
 Columns of the sample table become numbers that heads learn (`fit_outcomes`, `Outcomes.arrays`), and
-what heads say becomes columns again (`Outcomes.columns`). What is fitted - the edges of time, the
-scale of a value - comes from training samples only.
+what heads say becomes columns again (`Outcomes.columns`). The edges of time and the scales of
+values are fitted to training samples; the names of classes are those of the whole cohort.
 """
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +17,7 @@ from jaxomics.config import from_json, to_json
 from jaxomics.data.atomic import whole_file
 from jaxomics.data.batch import TargetSpec
 from jaxomics.data.container import MultiOmics
+from jaxomics.data.outcomes import OutcomesConfig
 from jaxomics.errors import InputError, unknown
 from jaxomics.losses.survival import risk, survival_curve
 from jaxomics.metrics.classification import PROBABILITY, class_text
@@ -25,45 +25,6 @@ from jaxomics.metrics.survival import Outcome, outcome
 
 SURVIVAL = "survival"
 """Name of the survival task, of which a model has one."""
-
-
-@dataclass(frozen=True)
-class OutcomesConfig:
-    """Which columns of the sample table a model predicts beside its classes.
-
-    Attributes:
-      time: column of times to the event or to the last observation, above 0; with `event`.
-      event: column of events, 1, or 0 where the time is right-censored.
-      regress: columns of numbers.
-      classify: columns of further classes, beside the label column.
-      bins: how many edges cut time into intervals.
-      grid: edges at the `quantile`s of the distinct event times, or `uniform` up to a tenth
-        beyond the longest time, as published.
-      value_scale: numbers are learned in standard deviations from their mean (`zscore`), or as
-        shares of the largest (`max`, as published).
-    """
-
-    time: str | None = None
-    event: str | None = None
-    regress: tuple[str, ...] = ()
-    classify: tuple[str, ...] = ()
-    bins: int = 64
-    grid: Literal["quantile", "uniform"] = "quantile"
-    value_scale: Literal["zscore", "max"] = "zscore"
-
-    def __post_init__(self) -> None:
-        """Check that what belongs together is there."""
-        if (self.time is None) != (self.event is None):
-            given, lacking = ("time", "event") if self.event is None else ("event", "time")
-            raise InputError(f"expected --{lacking} beside --{given}, found none; name both")
-        if self.bins < 2:
-            raise InputError(f"expected bins of at least 2, found {self.bins}")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all columns that are meant."""
-        survival = (self.time, self.event)
-        return tuple(name for name in (*survival, *self.regress, *self.classify) if name)
 
 
 @dataclass(frozen=True)
@@ -206,8 +167,30 @@ def fit_outcomes(cohort: MultiOmics, config: OutcomesConfig, trained: pd.Index) 
     if config.time is not None and config.event is not None:
         edges = _edges(cohort, config, own)
     scales = {name: _scale(_numbers(cohort, name)[own], name, config) for name in config.regress}
-    classes = {name: _classes(cohort, name, own) for name in config.classify}
+    classes = {name: _classes(cohort, name) for name in config.classify}
     return Outcomes(config, edges, scales, classes)
+
+
+def outcome_notes(cohort: MultiOmics, outcomes: Outcomes, rows: np.ndarray) -> list[str]:
+    """Return how many training samples have each outcome, in sentences, where not all have.
+
+    Args:
+      cohort: all samples.
+      outcomes: fitted.
+      rows: int, the training samples.
+    """
+    arrays = outcomes.arrays(cohort)
+    if arrays is None:
+        return []
+    notes, known = [], ~np.isnan(arrays[rows])
+    for spec in outcomes.specs:
+        count = int(known[:, spec.column].sum())
+        if spec.kind == "survival":
+            events = int(np.nansum(arrays[rows, spec.column + 1]))
+            notes.append(f"survival is known of {count} of {len(rows)} samples, {events} events")
+        elif count < len(rows):
+            notes.append(f"{spec.name} is known of {count} of {len(rows)} samples")
+    return notes
 
 
 def _edges(cohort: MultiOmics, config: OutcomesConfig, own: np.ndarray) -> tuple[float, ...]:
@@ -247,13 +230,13 @@ def _scale(values: np.ndarray, name: str, config: OutcomesConfig) -> tuple[float
     return float(known.mean()), float(known.std())
 
 
-def _classes(cohort: MultiOmics, name: str, own: np.ndarray) -> tuple[str, ...]:
-    """Return the classes of a column among the training samples."""
-    names = tuple(sorted(class_text(cohort.labels[name])[own].dropna().unique()))
+def _classes(cohort: MultiOmics, name: str) -> tuple[str, ...]:
+    """Return the classes of a column."""
+    names = tuple(sorted(class_text(pd.Series(cohort.labels[name])).dropna().unique()))
     if len(names) < 2:
         raise InputError(
-            f"expected at least 2 classes of {name!r} among the training samples, found "
-            f"{names[0] if names else 'none'!r}; leave it out of --classify"
+            f"expected at least 2 classes of {name!r}, found {names[0] if names else 'none'!r}; "
+            "leave it out of --classify"
         )
     return names
 

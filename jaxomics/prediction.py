@@ -7,6 +7,7 @@ from jaxomics.data.batch import Data, Standard
 from jaxomics.inference import Member, assess, classify
 from jaxomics.metrics.classification import ALL, PROBABILITY
 from jaxomics.models.base import Model
+from jaxomics.outcomes import Outcomes
 
 
 def predict(
@@ -16,6 +17,7 @@ def predict(
     standard: Standard,
     samples: pd.Index,
     classes: tuple[str, ...],
+    outcomes: Outcomes,
     seed: int | None = None,
 ) -> pd.DataFrame:
     """Return what a model predicts of samples, from each view by itself or from all together.
@@ -25,12 +27,13 @@ def predict(
       data: the samples.
       samples: their names.
       classes: names of the classes.
+      outcomes: what is predicted beside them.
       seed: of a draw of z per sample; None takes the mean of z.
 
     Returns:
       Columns sample, view, and what the model has: class and p_CLASS, the probability of each
-      class; and a column per further outcome. A row per sample and view that measures it, sorted
-      by sample; the view is `all` where the model reads all views together.
+      class; and the columns of further outcomes (`Outcomes.columns`). A row per sample and view
+      that measures it, sorted by sample; the view is `all` where the model reads all together.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     if model.tasks.classify is not None:
@@ -40,7 +43,7 @@ def predict(
             found.setdefault(view, {}).update({"class": best, **named})
     if model.tasks.risk is not None:
         for head, values in assess(model, members, data, standard).items():
-            found.setdefault(ALL, {}).update(_columns(head, values))
+            found.setdefault(ALL, {}).update(outcomes.columns(head, values))
     tables = []
     for view, columns in found.items():
         masks = data.observed.values() if view == ALL else [data.observed[view]]
@@ -49,10 +52,3 @@ def predict(
         tables.append(table[here])
     whole = pd.concat(tables, ignore_index=True)
     return whole.sort_values("sample", kind="stable", ignore_index=True)
-
-
-def _columns(head: str, values: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the outputs of a head [samples, outputs] as columns, numbered if there are several."""
-    if values.shape[1] == 1:
-        return {head: values[:, 0]}
-    return {f"{head}_{i}": column for i, column in enumerate(values.T)}

@@ -18,6 +18,7 @@ from jaxomics.engine.checkpoint import load_model, save_model
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.inference import Member
+from jaxomics.outcomes import Outcomes
 from jaxomics.presets.settings import read_settings
 from jaxomics.residuals import Factors
 from jaxomics.version import __version__
@@ -80,6 +81,7 @@ def finish_run(folder: Path, estimator: Estimator) -> None:
     """Write what using the model needs: parameters, preprocessing, fitted facts."""
     estimator.preprocess_.save(folder / "preprocess")
     estimator.conditionals_.save(folder / "preprocess" / "conditionals.json")
+    estimator.outcomes_.save(folder / "preprocess" / "outcomes.json")
     fitted = {
         "label": estimator.label_,
         "classes": list(estimator.classes_),
@@ -118,6 +120,7 @@ def load_run(folder: str | Path) -> Estimator:
     estimator.classes_ = tuple(fitted["classes"])
     estimator.levels_ = {name: tuple(pair) for name, pair in fitted["levels"].items()}
     estimator.notes_ = fitted["notes"]
+    estimator.outcomes_ = Outcomes.load(path / "preprocess" / "outcomes.json")
     estimator.describe()
     members = stored["members"]
     estimator.members_ = [

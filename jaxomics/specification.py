@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxomics.data.batch import DataSpec, Standard, ViewSpec
+from jaxomics.data.batch import DataSpec, Standard, TargetSpec, ViewSpec
 from jaxomics.data.links import name_links
 from jaxomics.data.preprocess import Preprocess
 
@@ -13,7 +13,11 @@ COPY_NUMBER_LEVELS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 
 def specify(
-    preprocess: Preprocess, conditionals: int, classes: tuple[str, ...], config: Any
+    preprocess: Preprocess,
+    conditionals: int,
+    classes: tuple[str, ...],
+    config: Any,
+    targets: tuple[TargetSpec, ...] = (),
 ) -> DataSpec:
     """Describe the data to a model.
 
@@ -22,13 +26,14 @@ def specify(
       conditionals: how many columns they have.
       classes: names of the classes.
       config: the model's; `links` and `linked` decide which features are linked by name.
+      targets: outcomes beside the classes.
     """
     views = tuple(_view_spec(preprocess, name) for name in preprocess.views)
     links = ()
     if getattr(config, "links", False):
         same_assay = [group.split(",") for group in config.linked]
         links = name_links({n: v.features for n, v in preprocess.views.items()}, same_assay)
-    return DataSpec(views, conditionals, classes, links)
+    return DataSpec(views, conditionals, classes, links, targets)
 
 
 def standard_of(preprocess: Preprocess) -> Standard:

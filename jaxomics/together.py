@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxomics.data.agree import agree
-from jaxomics.data.batch import Data
+from jaxomics.data.batch import Data, with_targets
 from jaxomics.data.container import MultiOmics
 from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.drive import Halt, Recorder
@@ -63,7 +63,7 @@ def fit_together(
         estimators, cohort, samples, valid, recorder=recorder, max_replicas=max_replicas
     )
     for one, job in zip(estimators, jobs, strict=True):
-        one.finish(cohort, data.replace(conditionals=job.conditionals), results.pop(0))
+        one.finish(cohort, job.of(data), results.pop(0))
         yield one
 
 
@@ -94,7 +94,12 @@ def train_together(
     first = estimators[0]
     data = first.data(cohort)
     jobs = [
-        one.job(data.replace(conditionals=jnp.asarray(one.conditionals_.apply(cohort))))
+        one.job(
+            data.replace(
+                conditionals=jnp.asarray(one.conditionals_.apply(cohort)),
+                **with_targets(one.outcomes_.arrays(cohort)),
+            )
+        )
         for one in estimators
     ]
     results = train_jobs(
@@ -134,7 +139,10 @@ def _check_alike(estimators: Sequence[Estimator]) -> None:
         raise InputError("expected at least one estimator, found none")
     first = estimators[0]
     for one in estimators[1:]:
-        for what in ("config", "train", "preprocess", "conditionals", "label", "residual_factors"):
+        for what in (
+            "config", "train", "preprocess", "conditionals", "label", "outcomes",
+            "residual_factors",
+        ):  # fmt: skip
             if getattr(one.settings, what) != getattr(first.settings, what):
                 raise InputError(
                     f"expected estimators that differ in samples, seed or hyper, found another "

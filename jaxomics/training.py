@@ -26,6 +26,7 @@ class Job(NamedTuple):
     Attributes:
       standard: scaling, fitted on this job's training samples.
       conditionals: [n, conditionals] of all samples, scaled likewise.
+      targets, known: [n, columns], outcomes of all samples, likewise; None = there are none.
       split: training and validation rows.
       hyper: traced settings.
       seed: of the members' keys.
@@ -38,6 +39,12 @@ class Job(NamedTuple):
     hyper: Hyper
     seed: int
     start: Member | None = None
+    targets: Array | None = None
+    known: Array | None = None
+
+    def of(self, data: Data) -> Data:
+        """Return the data as this job sees them."""
+        return data.replace(conditionals=self.conditionals, targets=self.targets, known=self.known)
 
 
 def train_jobs(
@@ -57,7 +64,7 @@ def train_jobs(
 
     Args:
       model: what to train.
-      data: the cohort on the device; its conditionals give way to those of the jobs.
+      data: the cohort on the device; conditionals and outcomes give way to those of the jobs.
       jobs: what to train on, each a replica per ensemble member.
       train: static settings.
       recorder: run folder, progress and resuming.
@@ -74,18 +81,17 @@ def train_jobs(
     members = train.ensemble
     if len(jobs) * members == 1 and halt is None:
         (job,) = jobs
-        data = data.replace(conditionals=job.conditionals)
         key = jax.random.key(job.seed)
         return [
             fit(
-                model, data, job.standard, job.split, job.hyper, train,
+                model, job.of(data), job.standard, job.split, job.hyper, train,
                 key=key, recorder=recorder, start=_state(model, job, key),
             )
         ]  # fmt: skip
     keys = [_member_keys(job.seed, members) for job in jobs]
     whole = fit_many(
         model,
-        data.replace(conditionals=_conditionals(jobs, members)),
+        data.replace(**_own_data(jobs, members)),
         _stacked([job.standard for job in jobs], members),
         stack(padded([own for job in jobs for own in member_splits(job.split, train, job.seed)])),
         _stacked([job.hyper for job in jobs], members),
@@ -143,12 +149,14 @@ def _stacked(trees: Sequence, members: int):
     return jax.tree.map(lambda leaf: jnp.repeat(leaf, members, axis=0), stack(list(trees)))
 
 
-def _conditionals(jobs: Sequence[Job], members: int) -> Array:
-    """Return the conditionals: shared where all jobs have the same, else one per replica."""
-    first = np.asarray(jobs[0].conditionals)
-    if all(np.array_equal(first, np.asarray(job.conditionals)) for job in jobs[1:]):
-        return jobs[0].conditionals
-    return _stacked([job.conditionals for job in jobs], members)
+def _own_data(jobs: Sequence[Job], members: int) -> dict[str, Array | None]:
+    """Return what jobs may have of their own: one for all where they agree, else per replica."""
+    found: dict[str, Array | None] = {}
+    for name in ("conditionals", "targets", "known"):
+        parts = [getattr(job, name) for job in jobs]
+        same = all(part is parts[0] or np.array_equal(part, parts[0]) for part in parts[1:])
+        found[name] = parts[0] if same else _stacked(parts, members)
+    return found
 
 
 def _part(result: FitResult, start: int, members: int) -> FitResult:

@@ -26,7 +26,9 @@ ALLOWED: dict[str, set[str]] = {
     "models": BASE | {"data.batch", "nn", "losses", "models"},
     "engine": ENGINE,
     "attribution": BASE | {"data.batch", "models.base", "engine.devices", "attribution"},
-    "presets": BASE | {"data.preprocess", "data.conditionals", "engine.state", "models", "presets"},
+    "presets": BASE
+    | {"data.preprocess", "data.conditionals", "data.outcomes"}
+    | {"engine.state", "models", "presets"},
     "metrics": {"types", "errors", "metrics"},
     "figures": {"figures", "errors"},
     "search": BASE | {"data.batch", "engine", "models", "search"},

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from jaxomics.data.container import MultiOmics
+from jaxomics.data.outcomes import OutcomesConfig
 from jaxomics.errors import InputError
-from jaxomics.outcomes import Outcomes, OutcomesConfig, fit_outcomes
+from jaxomics.outcomes import Outcomes, fit_outcomes, outcome_notes
 
 SAMPLES = [f"s{i}" for i in range(6)]
 LABELS = pd.DataFrame(
@@ -51,7 +52,8 @@ def test_only_training_samples_are_fitted_to():
     found = fit_outcomes(cohort_of(), CONFIG, pd.Index(SAMPLES[:3]))
     assert found.edges == pytest.approx((2.5, 3.0, 3.5))
     assert found.scales["age"] == pytest.approx((60.0, np.std([50, 60, 70])))
-    assert found.classes["grade"] == ("high", "low")
+    # Names of classes are no fit: all folds of a cross-validation have the same.
+    assert found.classes["grade"] == ("high", "low", "mid")
 
 
 def test_arrays_are_what_the_specs_say():
@@ -102,6 +104,15 @@ def test_known_survival():
         Outcomes().survival(cohort_of())
 
 
+def test_notes_count_what_is_known():
+    assert outcome_notes(cohort_of(), fitted(), np.array([0, 2, 3, 5])) == [
+        "survival is known of 3 of 4 samples, 2 events",
+        "age is known of 3 of 4 samples",
+        "grade is known of 3 of 4 samples",
+    ]
+    assert outcome_notes(cohort_of(), Outcomes(), np.array([0])) == []
+
+
 def test_save_and_load(tmp_path: Path):
     found = fitted()
     found.save(tmp_path / "outcomes.json")
@@ -119,7 +130,7 @@ def test_save_and_load(tmp_path: Path):
         ({"died": [0] * 6}, "events at two different times or more .* found 0 in died"),
         ({"age": [5.0] * 6}, "different values of 'age' .* found 5 in all 6; leave it out"),
         ({"age": [np.nan] * 6}, "different values of 'age' .* found none"),
-        ({"grade": ["low"] * 6}, "at least 2 classes of 'grade' .* found 'low'"),
+        ({"grade": ["low"] * 6}, "at least 2 classes of 'grade', found 'low'"),
     ],
 )
 def test_unfit_outcomes_are_refused(columns: dict[str, Any], said: str):

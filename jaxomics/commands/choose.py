@@ -16,6 +16,7 @@ from tyro.conf import Positional, arg
 from jaxomics.commands.options import Flag, option
 from jaxomics.data.conditionals import fit_conditionals
 from jaxomics.data.container import MultiOmics
+from jaxomics.data.outcomes import OutcomesConfig
 from jaxomics.data.preprocess import PreprocessConfig
 from jaxomics.engine.state import Train
 from jaxomics.errors import InputError, unknown
@@ -127,7 +128,27 @@ def _options(known: Entry, defaults: Settings) -> type[Any]:
                 label=self.label,
             )
 
-    return Options
+    return _with_outcomes(Options, defaults) if known.outcomes else Options
+
+
+def _with_outcomes(base: type[Any], defaults: Settings) -> type[Any]:
+    """Return the type of the options of a model that predicts more than classes."""
+
+    @dataclass(frozen=True)
+    class Predicting(base):
+        """Options about what to fit.
+
+        Attributes:
+          outcomes: what to predict beside the label.
+        """
+
+        outcomes: Annotated[OutcomesConfig, arg(name="")] = defaults.outcomes
+
+        def settings(self) -> Settings:
+            """Return the settings that the options make."""
+            return replace(super().settings(), outcomes=self.outcomes)
+
+    return Predicting
 
 
 def check_ranges(settings: Settings, seed: int) -> None:
@@ -165,12 +186,17 @@ def _check_number(name: str, number: float) -> None:
 def check_names(settings: Settings, cohort: MultiOmics) -> None:
     """Raise if the settings name a label column or a conditional that the cohort lacks.
 
+    The label column is that of the class, or one of another outcome.
+
     Raises:
       InputError: the first such name.
     """
     fit_conditionals(cohort, settings.conditionals)
     if settings.label not in (None, "auto", *cohort.labels.columns):
         raise unknown("label column", str(settings.label), cohort.labels.columns)
+    for name in settings.outcomes.names:
+        if name not in cohort.labels.columns:
+            raise unknown("label column", name, cohort.labels.columns)
 
 
 def _models() -> str:

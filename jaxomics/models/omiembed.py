@@ -73,7 +73,7 @@ class Config:
       gradnorm: let the weights of the tasks move in phase 3.
       decay: `coupled` adds weight decay to the gradient of every parameter, as published;
         `decoupled` is AdamW on weight matrices.
-      start: rule of the initial weights.
+      initial: rule of the initial weights.
     """
 
     latent: int = 128
@@ -90,7 +90,7 @@ class Config:
     phases: tuple[float, float, float] = (0.25, 0.25, 0.5)
     gradnorm: bool = False
     decay: Decay = "coupled"
-    start: Rule = "normal"
+    initial: Rule = "normal"
 
     def __post_init__(self) -> None:
         """Check the shares."""
@@ -148,10 +148,10 @@ def build(config: Config, spec: DataSpec) -> Model:
     def init(key: Key, batch: Batch) -> Variables:
         keys, weight = jax.random.split(key), jnp.ones(len(batch.weight[spec.names[0]]))
         shown, z = dict.fromkeys(spec.names, weight), jnp.zeros((len(weight), config.latent))
-        drawn = {VAE: start_by(config.start, vae, keys[0], batch.x, shown, weight)}
+        drawn = {VAE: start_by(config.initial, vae, keys[0], batch.x, shown, weight)}
         if tasks:
             modes = dict.fromkeys([task.name for task in tasks], Mode(train=True))
-            drawn[HEADS] = start_by(config.start, heads, keys[1], z, weight, modes)
+            drawn[HEADS] = start_by(config.initial, heads, keys[1], z, weight, modes)
         params = {name: own["params"] for name, own in drawn.items()}
         collections = {n: own["batch_stats"] for n, own in drawn.items() if "batch_stats" in own}
         if config.gradnorm:

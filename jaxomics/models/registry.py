@@ -19,6 +19,7 @@ class Entry(NamedTuple):
       build: (config, spec) -> Model.
       verbs: what its estimator can do beside `fit`; one with `predict` learns classes.
       sizes: what decides its size, in words.
+      outcomes: whether it also predicts survival, values and further classes.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Entry(NamedTuple):
     build: Callable[[Any, DataSpec], Model]
     verbs: tuple[str, ...]
     sizes: str
+    outcomes: bool = False
 
 
 MODELS: dict[str, Entry] = {
@@ -56,7 +58,8 @@ MODELS: dict[str, Entry] = {
         omiembed.Hyper,
         omiembed.build,
         ("embed", "predict"),
-        "latent 128, layers of 1024 per view, heads 128-64 and 512-256; 41 M on 20,000 genes",
+        "latent 128, layers of 1024 per view, heads 128-64 and 512-256; 44 M on 20,000 genes",
+        outcomes=True,
     ),
     "omitrans": Entry(
         "omitrans",

@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxomics.config import from_json
 from jaxomics.data.conditionals import ConditionalsConfig
+from jaxomics.data.outcomes import OutcomesConfig
 from jaxomics.data.preprocess import PreprocessConfig
 from jaxomics.engine.state import Train
 from jaxomics.models.registry import entry
@@ -22,6 +23,7 @@ class Settings:
       conditionals: which label columns and views enter as conditionals.
       label: column of the sample table that holds the class of each sample; `auto` takes the one
         that the model looks for, if there is one; None goes without classes.
+      outcomes: which label columns are predicted beside the class, by models that can.
       residual_factors: let measured cells correct hidden cells of the same view, through a factor
         model of the residuals.
     """
@@ -32,6 +34,7 @@ class Settings:
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     conditionals: ConditionalsConfig = field(default_factory=ConditionalsConfig)
     label: str | None = "auto"
+    outcomes: OutcomesConfig = field(default_factory=OutcomesConfig)
     residual_factors: bool = False
 
 
