@@ -8,6 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from jaxomics.comparators import (
+    icluster,
     knn,
     lasso,
     linear,
@@ -24,7 +25,19 @@ from jaxomics.errors import InputError, unknown
 
 COMPARATORS: dict[str, Method] = {
     module.METHOD.name: module.METHOD
-    for module in (mean, knn, pca, softimpute, ridge, linear, lasso, mocluster, mofa, tdimpute)
+    for module in (
+        mean,
+        knn,
+        pca,
+        softimpute,
+        ridge,
+        linear,
+        lasso,
+        mocluster,
+        icluster,
+        mofa,
+        tdimpute,
+    )
 }
 """Every comparator, from the simplest on."""
 
