@@ -8,8 +8,9 @@ Shen, Olshen and Ladanyi 2009, Bioinformatics 25:2906. A reimplementation, check
 Expectation: S_n = (I + B' Psi^-1 B)^-1 over the measured features, <z_n> = S_n B' Psi^-1 x_n.
 Maximisation: per feature, b is renewed coordinate by coordinate on sums of x <z> and <z z'> over
 the samples that measure it, with a soft threshold; psi is then the variance left over. Cells that
-were not measured drop out. iClusterPlus (Mo et al. 2013) replaces the expectation by 300 small steps of a random walk,
-which do not mix in many dimensions; this is the exact version for continuous views.
+were not measured drop out. iClusterPlus (Mo et al. 2013) replaces the expectation by 300 small
+steps of a random walk, which do not mix in many dimensions; this is the exact version for
+continuous views.
 """
 
 from dataclasses import dataclass
