@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import pandas as pd
 
-from jaxomics.data.conditionals import fit_conditionals
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.selected import Selected, excerpt, fit_stored, outline, select_features
 from jaxomics.data.store import Store
@@ -22,11 +21,8 @@ from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.presets import Settings
 
-EXCERPT = 1000
-"""The most samples that are read into memory to measure what a trained model is worth."""
-
-CHUNK = 1000
-"""Samples that are encoded at a time."""
+EXCERPT_BYTES = 16 << 20
+"""Size of what is read into memory at a time to encode samples, or to measure a trained model."""
 
 
 class StoredEstimator(Estimator):
@@ -38,6 +34,7 @@ class StoredEstimator(Estimator):
     Args:
       store: the cohort on disk.
       labels: sample table, indexed by sample.
+      features: feature tables, by view.
       settings: as for `Estimator`; `single` says what of them is left.
       model: registry name.
       seed: everything random follows from it.
@@ -54,22 +51,24 @@ class StoredEstimator(Estimator):
         labels: pd.DataFrame | None = None,
         settings: Settings | str = "recommended",
         *,
+        features: dict[str, pd.DataFrame] | None = None,
         model: str = "mosa",
         seed: int = 0,
     ):
         super().__init__(settings, model=model, seed=seed)
-        self.store, self.labels = store, labels
+        self.store, self.labels, self.features = store, labels, features
         self.settings, self.left_out = single(self.settings)
 
     def fit_store(self, recorder: Recorder | None = None) -> "StoredEstimator":
         """Fit preprocessing and model.
 
         Raises:
-          InputError: unfit data or settings, a model that cannot be trained from disk, or a view
-            as conditional.
+          InputError: unfit data or settings, a model that cannot be trained from disk, a view as
+            conditional, or outcomes.
         """
         use_compilation_cache()
-        self.outline_ = outline(self.store, self.labels)
+        self.outline_ = outline(self.store, self.labels, self.features)
+        self._check()
         self.prepare(self.outline_)
         self.describe()
         self.notes_ += self.left_out
@@ -84,31 +83,36 @@ class StoredEstimator(Estimator):
 
     def latent(self) -> pd.DataFrame:
         """Return the latent mean of every sample of the store, [samples, latent]."""
-        rows = np.arange(len(self.store))
-        parts = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+        rows, size = np.arange(len(self.store)), self._most()
+        parts = [rows[start : start + size] for start in range(0, len(rows), size)]
         return pd.concat(
-            [self.transform(excerpt(self.selected_, self.outline_, part)) for part in parts]
+            [self.transform(excerpt(self._measured(), self.outline_, part)) for part in parts]
         )
 
-    def _prepare_features(self, cohort: MultiOmics, trained: pd.Index) -> None:
-        """Fit preprocessing and conditionals; see `Estimator.prepare`."""
-        settings = self.settings
-        conditions = set(settings.conditionals.columns or ()) - set(cohort.labels.columns)
-        if both := sorted(conditions & set(cohort.views)):
-            raise InputError(
-                f"expected label columns as conditionals of a model that is trained from disk, "
-                f"found view {both[0]!r}; leave it out of --conditionals"
-            )
-        self.preprocess_, self.statistics_ = fit_stored(
-            self.store, cohort, settings.preprocess, trained
-        )
-        scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
-        self.conditionals_ = fit_conditionals(cohort, settings.conditionals, scope)
+    def _fit_tables(self, modelled: MultiOmics, trained: pd.Index, scope: pd.Index) -> None:
+        """Fit filters and scaling in one pass over the store."""
+        config = self.settings.preprocess
+        self.preprocess_, self.statistics_ = fit_stored(self.store, modelled, config, trained)
         self.levels_ = {
             name: found.range
             for name, found in self.statistics_.items()
             if found.kind != "continuous"
         }
+
+    def _check(self) -> None:
+        """Raise if the settings ask for what is not done from disk."""
+        settings, cohort = self.settings, self.outline_
+        columns = set(settings.conditionals.columns or ()) - set(cohort.labels.columns)
+        if views := sorted(columns & set(cohort.views)):
+            raise InputError(
+                "expected label columns as conditionals of a model that is trained from disk, "
+                f"found view {views[0]!r}; leave it out of --conditionals"
+            )
+        if named := settings.outcomes.names:
+            raise InputError(
+                f"expected no outcomes for a model that is trained from disk, found {named[0]!r}; "
+                "leave them out, or train in memory"
+            )
 
     def _select(self) -> Selected:
         """Return the part of the store that is modelled, with conditionals and classes."""
@@ -118,7 +122,17 @@ class StoredEstimator(Estimator):
             self.conditionals_.apply(self.outline_),
             self._classes().codes(self.outline_),
             self.classes_,
+            {name: v.fill for name, v in self.preprocess_.views.items() if v.fill is not None},
         )
+
+    def _most(self) -> int:
+        """Return how many samples are read into memory at a time."""
+        width = sum(map(len, self.selected_.features.values()))
+        return max(EXCERPT_BYTES // (4 * width), 1)
+
+    def _measured(self) -> Selected:
+        """Return the part of the store that is modelled, with its gaps."""
+        return replace(self.selected_, fill={})
 
     def _excerpt(self) -> MultiOmics:
         """Return the samples to measure on, held-out ones if there are any, and count them alone.
@@ -127,14 +141,14 @@ class StoredEstimator(Estimator):
         """
         held = len(self.split_.valid) > 0
         rows = np.asarray(self.split_.valid if held else self.split_.train)
-        chosen = np.random.default_rng(self.seed).permutation(rows)[:EXCERPT]
+        chosen = np.random.default_rng(self.seed).permutation(rows)[: self._most()]
         if len(chosen) < len(rows):
             what = "held-out" if held else "training"
             self.notes_.append(
                 f"scores and uncertainty are measured on {len(chosen)} of {len(rows)} {what} "
                 "samples, since all of them need not fit memory"
             )
-        sample = excerpt(self.selected_, self.outline_, chosen)
+        sample = excerpt(self._measured(), self.outline_, chosen)
         every = np.arange(len(chosen))
         valid = every if held else every[:0]
         self.split_ = Split(every, len(every), valid, len(valid))

@@ -11,7 +11,7 @@ import pytest
 from jaxomics import streaming as module
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.preprocess import PreprocessConfig, fit_preprocess
-from jaxomics.data.selected import excerpt, fit_stored, outline
+from jaxomics.data.selected import excerpt, fit_stored, outline, select_features
 from jaxomics.data.simulate import simulate_depmap
 from jaxomics.data.store import Store, write_store
 from jaxomics.errors import InputError
@@ -54,9 +54,9 @@ def stored(cohort: MultiOmics, store: Store, settings: Settings) -> StoredEstima
         PreprocessConfig(),
         PreprocessConfig(scaling="minmax", encoder_filter="none", missing_filtered="all",
                          max_missing=0.3, min_views=3),
-        PreprocessConfig(scaling="none", fit_scope="all"),
+        PreprocessConfig(scaling="none", fit_scope="all", imputed=("crisprcas9",)),
     ],
-    ids=["paper", "range and missing cells", "no scaling"],
+    ids=["paper", "range and missing cells", "no scaling, gaps filled"],
 )  # fmt: skip
 def test_preprocessing_of_a_store_is_that_of_its_cohort(
     cohort: MultiOmics, store: Store, config: PreprocessConfig, monkeypatch: pytest.MonkeyPatch
@@ -74,6 +74,12 @@ def test_preprocessing_of_a_store_is_that_of_its_cohort(
         np.testing.assert_allclose(own.mean, view.mean, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(own.scale, view.scale, rtol=1e-5)
         assert statistics[name].rows == len(cohort.view(name))
+    features = {name: view.features for name, view in expected.views.items()}
+    fill = {name: view.fill for name, view in found.views.items() if view.fill is not None}
+    count = len(cohort.samples)
+    part = select_features(store, features, np.zeros((count, 0)), np.zeros(count), fill=fill)
+    for name, values in expected.arrays(cohort).items():
+        np.testing.assert_allclose(part.read(name, np.arange(count)), values, rtol=1e-5)
 
 
 def test_the_outline_and_an_excerpt_of_a_store(cohort: MultiOmics, store: Store):
@@ -107,12 +113,13 @@ def test_trained_from_disk_it_is_what_it_is_in_memory(
 def test_measured_on_no_more_than_fits(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "EXCERPT", 4)
     found = StoredEstimator(store, None, settings, seed=3)
     found.outline_ = outline(store)
     found.prepare(found.outline_)
     held = list(found.held_out_)
     found.selected_ = found._select()
+    width = sum(map(len, found.selected_.features.values()))
+    monkeypatch.setattr(module, "EXCERPT_BYTES", 4 * 4 * width)
     sample = found._excerpt()
     assert len(held) > 4
     assert list(sample.samples) == list(found.held_out_) == sorted(found.held_out_)

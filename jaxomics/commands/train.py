@@ -43,6 +43,7 @@ def train(
     seed: int = 0,
     views: Sequence[str] | None = None,
     start: str | Path | None = None,
+    stream: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     csv: bool = False,
@@ -61,6 +62,7 @@ def train(
       seed: everything random follows from it.
       views: train on these views only.
       start: run folder of the same model to go on from (fine-tuning).
+      stream: read a folder of parquet tables batch by batch; see `commands.stream`.
       resume: go on with an interrupted run; start where there is none.
       overwrite: replace an existing run folder.
       csv: also write tables as CSV.
@@ -79,6 +81,15 @@ def train(
     settings = preset(model, settings) if isinstance(settings, str) else settings
     check_ranges(settings, seed)
     data, out, quiet = Path(data), Path(out), quiet or not is_writer()
+    if stream:
+        from jaxomics.commands.stream import train_stored
+
+        if before is not None:
+            raise InputError("expected --stream or --start, found both; fine-tuning is in memory")
+        return train_stored(
+            model, data, out, settings, seed=seed, views=views,
+            resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
+        )  # fmt: skip
     refuse_early(out, resume=resume, overwrite=overwrite)
     cohort = read_cohort(data, views=views)
     estimator = Estimator(settings, model=model, seed=seed)
@@ -119,6 +130,7 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
         out: Path,
         options: Annotated[choice.options, arg(name="")],  # pyright: ignore
         start: Path | None = None,
+        stream: Flag = False,
         resume: Flag = False,
         overwrite: Flag = False,
         csv: Flag = False,
@@ -134,6 +146,7 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
           options: what to fit.
           start: run folder of the same model to go on from, with its settings as defaults
             (fine-tuning).
+          stream: read a folder of parquet tables batch by batch, for data larger than memory.
           resume: go on with an interrupted run; start where there is none.
           overwrite: replace an existing run folder.
           csv: also write tables as CSV.
@@ -143,8 +156,8 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
         with together(processes):
             train(
                 model, data, out, settings=options.settings(), seed=options.seed,
-                views=options.views, start=start, resume=resume, overwrite=overwrite, csv=csv,
-                quiet=quiet,
+                views=options.views, start=start, stream=stream, resume=resume,
+                overwrite=overwrite, csv=csv, quiet=quiet,
             )  # fmt: skip
         return str(out / "report.html")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from jaxomics.config import config_hash
-from jaxomics.data.container import MultiOmics
+from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics
 from jaxomics.data.preprocess import Preprocess, PreprocessConfig, choose_features, enough_views
 from jaxomics.data.statistics import Piece, ViewStatistics, view_statistics
 from jaxomics.data.store import Store
@@ -26,15 +26,23 @@ class Selected(Store):
       columns: int [features] per view, where they stand in the store.
       told: float32 [samples, conditionals].
       codes: int32 [samples], class codes, -1 = unlabelled.
+      fill: float32 [features] per view, what missing cells of measured samples are read as;
+        views that are not named keep their gaps.
     """
 
     columns: dict[str, np.ndarray]
     told: np.ndarray
     codes: np.ndarray
+    fill: dict[str, np.ndarray]
 
     def read(self, view: str, rows: Any) -> np.ndarray:
         """Return rows of a view; see `Store.read`."""
-        return np.ascontiguousarray(super().read(view, rows)[:, self.columns[view]])
+        stored = super().read(view, rows)
+        values = np.ascontiguousarray(stored[:, self.columns[view]])
+        if view in self.fill:
+            gaps = np.isnan(values) & np.isfinite(stored).any(axis=1, keepdims=True)
+            values = np.where(gaps, self.fill[view][None], values)
+        return values
 
     def conditionals(self, rows: Any) -> np.ndarray:
         """Return conditionals of some rows, float32 [rows, conditionals]."""
@@ -51,6 +59,7 @@ def select_features(
     conditionals: np.ndarray,
     codes: np.ndarray,
     classes: tuple[str, ...] = (),
+    fill: Mapping[str, np.ndarray] | None = None,
 ) -> Selected:
     """Return the part of a store that holds these features.
 
@@ -60,6 +69,7 @@ def select_features(
       conditionals: [samples, conditionals].
       codes: int [samples], class codes, -1 = unlabelled.
       classes: names of the codes.
+      fill: [features] per view, what missing cells of measured samples are read as.
 
     >>> import tempfile
     >>> from jaxomics.data.store import write_arrays
@@ -70,17 +80,22 @@ def select_features(
     """
     told, codes = np.asarray(conditionals, np.float32), np.asarray(codes, np.int32)
     parts = {view: list(map(str, names)) for view, names in features.items()}
-    held = [hashlib.sha256(array.tobytes()).hexdigest() for array in (told, codes)]
+    fill = dict(fill or {})
+    held = [hashlib.sha256(array.tobytes()).hexdigest() for array in (told, codes, *fill.values())]
     digest = config_hash([store.digest, parts, *held])
     columns = {
         view: np.asarray(store.features[view].get_indexer(pd.Index(names)))
         for view, names in features.items()
     }
     named = {view: pd.Index(names) for view, names in parts.items()}
-    return Selected(store.folder, store.samples, named, classes, digest, columns, told, codes)
+    return Selected(store.folder, store.samples, named, classes, digest, columns, told, codes, fill)
 
 
-def outline(store: Store, labels: pd.DataFrame | None = None) -> MultiOmics:
+def outline(
+    store: Store,
+    labels: pd.DataFrame | None = None,
+    features: dict[str, pd.DataFrame] | None = None,
+) -> MultiOmics:
     """Return who is measured in which view, as a cohort whose tables have rows but no columns.
 
     One pass over the store; a sample counts as measured where any of its cells is.
@@ -88,6 +103,7 @@ def outline(store: Store, labels: pd.DataFrame | None = None) -> MultiOmics:
     Args:
       store: the cohort on disk.
       labels: sample table, indexed by sample.
+      features: feature tables, by view.
     """
     everything = np.arange(len(store))
     views = {}
@@ -95,8 +111,12 @@ def outline(store: Store, labels: pd.DataFrame | None = None) -> MultiOmics:
         found = [np.isfinite(values).any(axis=1) for values in store.chunks(view, everything)]
         measured = store.samples[np.concatenate(found)]
         views[view] = pd.DataFrame(index=pd.Index(measured, name="sample"))
-    table = pd.DataFrame(index=store.samples) if labels is None else labels.reindex(store.samples)
-    return MultiOmics(views, store.samples, table)
+    known = pd.DataFrame(index=store.samples) if labels is None else labels
+    seen = pd.Index(sorted(set().union(*(table.index for table in views.values()))))
+    rows = [("labels", "sample", s, "measured in no view") for s in known.index.difference(seen)]
+    dropped = pd.DataFrame(rows, columns=DROPPED_COLUMNS, dtype=str)
+    table = known.reindex(store.samples)
+    return MultiOmics(views, store.samples, table, features or {}, dropped)
 
 
 def excerpt(store: Store, cohort: MultiOmics, rows: np.ndarray) -> MultiOmics:
@@ -137,7 +157,7 @@ def fit_stored(
         view: view_statistics(store.features[view], _pieces(store, cohort, view, scope, fitted))
         for view in cohort.views
     }
-    return choose_features(statistics, config), statistics
+    return choose_features(statistics, config, cohort.features), statistics
 
 
 def _pieces(
