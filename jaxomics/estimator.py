@@ -1,7 +1,6 @@
 """`Estimator`: tables in, tables out. The one class that a user of the library meets."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -26,7 +25,7 @@ from jaxomics.models.registry import check_verb, entry
 from jaxomics.models.withholding import assays
 from jaxomics.outcomes import Outcomes, fit_outcomes, outcome_notes
 from jaxomics.prediction import predict
-from jaxomics.preparation import choose_rows, sampling_notes
+from jaxomics.preparation import choose_rows, modelled_views, sampling_notes
 from jaxomics.presets import Settings, preset
 from jaxomics.specification import specify, standard_of
 from jaxomics.training import Job, train_jobs
@@ -134,20 +133,8 @@ class Estimator:
         self.notes_ += outcome_notes(cohort, self.outcomes_, np.asarray(self.split_.train))
 
     def _prepare_features(self, cohort: MultiOmics, trained: pd.Index) -> None:
-        """Fit preprocessing, conditionals and outcomes.
-
-        A whole view that serves as conditionals is not modelled as well.
-        """
-        settings = self.settings
-        conditions = set(settings.conditionals.columns or ()) - set(cohort.labels.columns)
-        modelled = replace(
-            cohort, views={n: t for n, t in cohort.views.items() if n not in conditions}
-        )
-        if not modelled.views:
-            raise InputError(
-                "expected a view to model, found only views that serve as conditionals; name "
-                "fewer of them in --conditionals"
-            )
+        """Fit preprocessing, conditionals and outcomes."""
+        settings, modelled = self.settings, modelled_views(cohort, self.settings)
         scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
         self._fit_tables(modelled, trained, scope)
         self.conditionals_: Conditionals = fit_conditionals(cohort, settings.conditionals, scope)

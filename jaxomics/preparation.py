@@ -1,6 +1,7 @@
-"""Before training: which samples are trained on, and what a user is told about them."""
+"""Before training: which views and samples are trained on, and what a user is told about them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,9 @@ import pandas as pd
 
 from jaxomics.data.container import MultiOmics
 from jaxomics.engine.state import Split
+from jaxomics.errors import InputError
 from jaxomics.models.base import Model
+from jaxomics.models.translation import role_names
 from jaxomics.presets.settings import Settings
 
 
@@ -24,6 +27,42 @@ class Rows(NamedTuple):
     notes: list[str]
 
 
+def translated_views(
+    settings: Settings, views: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Return the views that a translator reads and those that it writes; None for other models.
+
+    Raises:
+      InputError: see `models.translation.role_names`.
+    """
+    config = settings.config
+    if not (hasattr(config, "source") and hasattr(config, "target")):
+        return None
+    return role_names(config.source, config.target, views)
+
+
+def modelled_views(cohort: MultiOmics, settings: Settings) -> MultiOmics:
+    """Return the cohort with the views that are modelled, all samples kept.
+
+    Views that serve as conditionals are not modelled as well, and a translator models what it
+    reads or writes.
+
+    Raises:
+      InputError: no view is left, or views that cannot be translated.
+    """
+    conditions = set(settings.conditionals.columns or ()) - set(cohort.labels.columns)
+    views = {name: table for name, table in cohort.views.items() if name not in conditions}
+    if not views:
+        raise InputError(
+            "expected a view to model, found only views that serve as conditionals; name "
+            "fewer of them in --conditionals"
+        )
+    roles = translated_views(settings, list(views))
+    if roles is not None:
+        views = {name: views[name] for name in views if name in {*roles[0], *roles[1]}}
+    return replace(cohort, views=views)
+
+
 def choose_rows(
     cohort: MultiOmics,
     settings: Settings,
@@ -33,23 +72,30 @@ def choose_rows(
 ) -> Rows:
     """Return training rows and validation rows; samples with too few views are neither.
 
+    A translator also needs a view to read and one to write in each of them.
+
     Args:
       cohort: all samples.
       settings: `min_views` and `valid_fraction` decide.
       trained: the samples that may be trained on.
       valid: samples to watch training on; None takes a share of `trained`.
       seed: of that share.
+
+    Raises:
+      InputError: a translator, and no sample with a view to read and one to write.
     """
     views = sum(cohort.present(name).astype(int) for name in cohort.views)
     least = min(settings.preprocess.min_views, len(cohort.views))
     enough = np.asarray(views) >= least
+    roles = translated_views(settings, list(modelled_views(cohort, settings).views))
+    lacking = f"have fewer than {least} views: completed"
+    if roles is not None:
+        enough &= _paired(cohort, trained, *roles)
+        lacking = f"lack {_either(roles[0])} or {_either(roles[1])}"
     rows = np.flatnonzero(cohort.samples.isin(trained) & enough)
     notes = []
     if len(rows) < len(trained):
-        notes.append(
-            f"{len(trained) - len(rows)} samples have fewer than {least} views: "
-            "completed, not trained on"
-        )
+        notes.append(f"{len(trained) - len(rows)} samples {lacking}, not trained on")
     if valid is not None:
         held = np.flatnonzero(cohort.samples.isin(valid) & enough)
         return Rows(Split(rows, len(rows), held, len(held)), notes)
@@ -57,6 +103,31 @@ def choose_rows(
     count = round(settings.train.valid_fraction * len(rows))
     train, held = np.sort(rows[count:]), np.sort(rows[:count])
     return Rows(Split(train, len(train), held, len(held)), notes)
+
+
+def _paired(
+    cohort: MultiOmics, trained: pd.Index, source: Sequence[str], target: Sequence[str]
+) -> np.ndarray:
+    """Tell of each sample whether it has a view of either kind, bool [samples].
+
+    Raises:
+      InputError: no sample that may be trained on has.
+    """
+    has = [np.any([cohort.present(v) for v in views], axis=0) for views in (source, target)]
+    both, own = has[0] & has[1], cohort.samples.isin(trained)
+    if not np.any(both & own):
+        raise InputError(
+            f"expected samples with {_either(source)} and {_either(target)}, found "
+            f"{int((has[0] & own).sum())} with the one and {int((has[1] & own).sum())} with the "
+            "other, none with both; a translator learns from pairs: where there are none, train "
+            "modis, which needs classes instead"
+        )
+    return both
+
+
+def _either(views: Sequence[str]) -> str:
+    """Return views as alternatives, in words."""
+    return " or ".join(views)
 
 
 def sampling_notes(

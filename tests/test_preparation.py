@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from jaxomics.data.container import MultiOmics
 from jaxomics.engine.state import Split
+from jaxomics.errors import InputError
 from jaxomics.models.base import Model, Sampling
-from jaxomics.preparation import choose_rows, sampling_notes
-from jaxomics.presets import preset
+from jaxomics.preparation import choose_rows, modelled_views, sampling_notes
+from jaxomics.presets import Settings, preset
 
 PAPER = preset("modis", "paper")
 
@@ -53,3 +55,31 @@ def test_a_share_is_held_out_by_seed():
     assert [*one.valid] != [*other.valid]
     named, _ = choose_rows(cohort(), settings, pd.Index(list("abc")), pd.Index(["d"]), 0)
     assert (np.asarray(named.train).tolist(), np.asarray(named.valid).tolist()) == ([0, 1, 2], [3])
+
+
+def translator(**roles: tuple[str, ...]) -> Settings:
+    settings = preset("omitrans", "recommended")
+    return replace(settings, config=replace(settings.config, **roles))
+
+
+def test_a_translator_trains_on_samples_with_both_views():
+    settings = translator(source=("rna",), target=("protein",))
+    rows, told = choose_rows(cohort(), settings, cohort().samples, None, 0)
+    assert np.asarray(rows.train).tolist() == [4]
+    assert told == ["7 samples lack rna or protein, not trained on"]
+
+
+def test_views_without_shared_samples_cannot_be_translated():
+    settings = translator(source=("rna",), target=("protein",))
+    with pytest.raises(InputError, match=r"found 2 with the one and 1 with the other.*modis"):
+        choose_rows(cohort(), settings, pd.Index(list("abh")), None, 0)
+
+
+def test_a_translator_models_what_it_reads_or_writes():
+    three = MultiOmics.from_tables({**cohort().views, "cn": cohort().views["rna"] * 2})
+    assert list(modelled_views(three, translator(source=("cn",), target=("rna",))).views) == [
+        name for name in three.views if name != "protein"
+    ]
+    assert list(modelled_views(three, PAPER).views) == list(three.views)
+    with pytest.raises(InputError, match="name them with --source VIEW"):
+        modelled_views(three, preset("omitrans", "paper"))
