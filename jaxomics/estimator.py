@@ -11,6 +11,7 @@ from jaxomics.completion import Completion, fit_completion
 from jaxomics.data.batch import Data, make_data
 from jaxomics.data.conditionals import Conditionals, fit_conditionals
 from jaxomics.data.container import MultiOmics
+from jaxomics.data.locations import chromosomes
 from jaxomics.data.preprocess import Preprocess, fit_preprocess
 from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.drive import Recorder
@@ -47,6 +48,7 @@ class Estimator:
       preprocess_, conditionals_: fitted preprocessing.
       spec_, standard_, model_: the data as the model sees them, their scaling, the model.
       outcomes_: what is predicted beside the classes, fitted.
+      chromosomes_: number of each feature's chromosome, for views that are read by chromosome.
       classes_, levels_: values of the label column; least and largest value of discrete views.
       members_: trained parameters, one entry per member of the ensemble.
       factors_: factor models of the residuals, by view; empty where the settings leave them out.
@@ -139,6 +141,16 @@ class Estimator:
         self._fit_tables(modelled, trained, scope)
         self.conditionals_: Conditionals = fit_conditionals(cohort, settings.conditionals, scope)
         self.outcomes_: Outcomes = fit_outcomes(cohort, settings.outcomes, scope)
+        self.chromosomes_ = {
+            name: chromosomes(cohort.features.get(name))
+            for name in getattr(settings.config, "grouped", ())
+            if name in modelled.views
+        }
+        self.notes_ += [
+            f"view {name!r} has no feature table with chromosomes: read as a whole"
+            for name, places in self.chromosomes_.items()
+            if not places
+        ]
 
     def _fit_tables(self, modelled: MultiOmics, trained: pd.Index, scope: pd.Index) -> None:
         """Fit filters and scaling, and note the range of views of whole numbers."""
@@ -152,8 +164,8 @@ class Estimator:
     def prepare_like(self, other: "Estimator") -> None:
         """Take over what another estimator has prepared on the same samples."""
         for name in (
-            "notes_", "preprocess_", "conditionals_", "outcomes_", "label_", "classes_", "levels_",
-            "split_", "held_out_",
+            "notes_", "preprocess_", "conditionals_", "outcomes_", "chromosomes_", "label_",
+            "classes_", "levels_", "split_", "held_out_",
         ):  # fmt: skip
             setattr(self, name, getattr(other, name))
 
@@ -170,7 +182,7 @@ class Estimator:
             return
         self.spec_ = specify(
             self.preprocess_, len(self.conditionals_.names), self.classes_, self.settings.config,
-            self.outcomes_.specs,
+            self.outcomes_.specs, self.chromosomes_,
         )  # fmt: skip
         self.model_: Model = self.entry.build(self.settings.config, self.spec_)
         if self.outcomes_.specs and self.model_.tasks.risk is None:

@@ -86,6 +86,7 @@ def finish_run(folder: Path, estimator: Estimator) -> None:
         "label": estimator.label_,
         "classes": list(estimator.classes_),
         "levels": {name: list(pair) for name, pair in estimator.levels_.items()},
+        "chromosomes": estimator.chromosomes_,
         "notes": estimator.notes_,
     }
     _write_json(folder / "preprocess" / "fitted.json", fitted)
@@ -120,6 +121,7 @@ def load_run(folder: str | Path) -> Estimator:
     estimator.classes_ = tuple(fitted["classes"])
     estimator.levels_ = {name: tuple(pair) for name, pair in fitted["levels"].items()}
     estimator.notes_ = fitted["notes"]
+    estimator.chromosomes_ = fitted.get("chromosomes", {})
     estimator.outcomes_ = Outcomes.load(path / "preprocess" / "outcomes.json")
     estimator.describe()
     members = stored["members"]

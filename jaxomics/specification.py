@@ -1,11 +1,15 @@
 """What a model is told of the data: static facts, and the scaling, from a fitted preprocessing."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
+import pandas as pd
 
 from jaxomics.data.batch import DataSpec, Standard, TargetSpec, ViewSpec
 from jaxomics.data.links import name_links
+from jaxomics.data.locations import CHROMOSOMES
 from jaxomics.data.preprocess import Preprocess
 
 COPY_NUMBER_LEVELS = (-2.0, -1.0, 0.0, 1.0, 2.0)
@@ -18,6 +22,7 @@ def specify(
     classes: tuple[str, ...],
     config: Any,
     targets: tuple[TargetSpec, ...] = (),
+    chromosomes: Mapping[str, Mapping[str, int]] | None = None,
 ) -> DataSpec:
     """Describe the data to a model.
 
@@ -27,13 +32,29 @@ def specify(
       classes: names of the classes.
       config: the model's; `links` and `linked` decide which features are linked by name.
       targets: outcomes beside the classes.
+      chromosomes: number of the chromosome of each feature, by view; for models that read
+        chromosomes apart.
     """
-    views = tuple(_view_spec(preprocess, name) for name in preprocess.views)
+    views = tuple(
+        replace(
+            _view_spec(preprocess, name),
+            groups=_groups(fitted.features, (chromosomes or {}).get(name, {})),
+        )
+        for name, fitted in preprocess.views.items()
+    )
     links = ()
     if getattr(config, "links", False):
         same_assay = [group.split(",") for group in config.linked]
         links = name_links({n: v.features for n, v in preprocess.views.items()}, same_assay)
     return DataSpec(views, conditionals, classes, links, targets)
+
+
+def _groups(features: pd.Index, chromosomes: Mapping[str, int]) -> tuple[tuple[int, ...], ...]:
+    """Return the columns of each chromosome, in the order of their numbers; none without any."""
+    found: dict[int, list[int]] = {}
+    for column, feature in enumerate(features if chromosomes else ()):
+        found.setdefault(chromosomes.get(feature, len(CHROMOSOMES)), []).append(column)
+    return tuple(tuple(found[number]) for number in sorted(found))
 
 
 def standard_of(preprocess: Preprocess) -> Standard:

@@ -31,7 +31,7 @@ def take_over(fresh: "Estimator", start: "Estimator", cohort: MultiOmics) -> Non
     _check(fresh, start, cohort)
     fresh.preprocess_, fresh.conditionals_ = start.preprocess_, start.conditionals_
     fresh.levels_, fresh.classes_ = start.levels_, start.classes_
-    fresh.outcomes_ = start.outcomes_
+    fresh.outcomes_, fresh.chromosomes_ = start.outcomes_, start.chromosomes_
     wanted = fresh.settings.label
     fresh.label_ = start.label_ if wanted == "auto" else wanted
     fresh.start_ = start.members_[0]

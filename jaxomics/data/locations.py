@@ -61,6 +61,23 @@ def location_order(features: pd.Index, table: pd.DataFrame | None, view: str) ->
     return np.lexsort((position, rank))
 
 
+def chromosomes(table: pd.DataFrame | None) -> dict[str, int]:
+    """Return the number of the chromosome of each feature that a feature table places.
+
+    Numbers are places in `CHROMOSOMES`; features on other sequences have its length. Without a
+    column `chromosome`, or a known name in it, there are none.
+
+    >>> chromosomes(pd.DataFrame({"chromosome": ["chr2", "MT"]}, index=["a", "b"]))
+    {'a': 1, 'b': 24}
+    """
+    if table is None or "chromosome" not in table:
+        return {}
+    rank = chromosome_rank(pd.Series(table["chromosome"]))
+    if (rank == len(CHROMOSOMES)).all():
+        return {}
+    return dict(zip(table.index.astype(str), rank.tolist(), strict=True))
+
+
 def chromosome_rank(names: pd.Series) -> np.ndarray:
     """Return the place of each chromosome, from 0; unknown ones come last.
 

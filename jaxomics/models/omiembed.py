@@ -64,7 +64,9 @@ class Config:
       view_hidden: the same for single views, as `rna:2048,1024`.
       joint: blocks between the joined paths and z.
       group_width: units that each group of features (chromosome) is read into.
-      grouped: read and write the groups of a view apart, where it has them.
+      grouped: views whose features are read and written by chromosome, where their feature table
+        tells it; those on no known chromosome form one more group. Names that a cohort lacks are
+        ignored.
       reconstruction: `ce` is the cross entropy of values in [0, 1], whose decoder writes logits;
         or `l1`, `mse`.
       class_hidden, value_hidden, survival_hidden: blocks of the heads.
@@ -81,7 +83,7 @@ class Config:
     view_hidden: tuple[str, ...] = ()
     joint: tuple[int, ...] = (512,)
     group_width: int = 128
-    grouped: bool = True
+    grouped: tuple[str, ...] = ("methylation",)
     reconstruction: Distance = "ce"
     class_hidden: tuple[int, ...] = (128, 64)
     value_hidden: tuple[int, ...] = (128, 64)
@@ -134,8 +136,8 @@ def build(config: Config, spec: DataSpec) -> Model:
       InputError: widths that cannot be read, a width for an unknown view, or `gradnorm` with
         fewer than two tasks.
     """
-    views = tuple(replace(v, groups=v.groups if config.grouped else ()) for v in spec.views)
-    spec = replace(spec, views=views)
+    views = [v if v.name in config.grouped else replace(v, groups=()) for v in spec.views]
+    spec = replace(spec, views=tuple(views))
     tasks = tasks_of(spec)
     if config.gradnorm and len(tasks) < 2:
         raise InputError(

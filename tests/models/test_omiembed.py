@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxomics.data.batch import Batch, DataSpec, Standard, TargetSpec, ViewSpec, gather, make_data
@@ -30,6 +31,7 @@ SPEC = DataSpec(
 )
 SMALL: dict[str, Any] = {
     "latent": 3,
+    "grouped": ("meth",),
     "hidden": (6, 5),
     "joint": (4,),
     "group_width": 2,
@@ -97,16 +99,16 @@ def test_parameters_of_chromosomes_and_two_views():
     own = 23 * dense(10, 128) + dense(2944, 1024)
     back = dense(1024, 2944) + 23 * dense(128, 10, norm=False)
     joint = dense(1024, 512) + 2 * dense(512, 128, norm=False) + dense(128, 512, 1024)
-    assert count(Config(), DataSpec((meth,))) == own + joint + back
+    assert count(Config(grouped=("meth",)), DataSpec((meth,))) == own + joint + back
     # With expression 2048-1024 beside it the joint layer reads 2,048.
     both = DataSpec((meth, ViewSpec("rna", 50)))
     joint = dense(2048, 512) + 2 * dense(512, 128, norm=False) + dense(128, 512, 2048)
     rna = dense(50, 2048, 1024) + dense(1024, 2048) + dense(2048, 50, norm=False)
-    config = Config(view_hidden=("rna:2048,1024",))
+    config = Config(view_hidden=("rna:2048,1024",), grouped=("meth", "mirna"))
     assert count(config, both) == own + back + rna + joint
     # Ungrouped, methylation is one path like the others.
     plain = DataSpec((ViewSpec("meth", 230),))
-    assert count(Config(grouped=False), DataSpec((meth,))) == count(Config(), plain)
+    assert count(Config(), DataSpec((meth,))) == count(Config(), plain)
 
 
 def test_embedding_terms_equal_numpy(batch: Batch):
@@ -299,8 +301,8 @@ def test_weights_of_tasks_keep_their_sum(phases: list[dict[str, Any]]):
     initial = [p["after"].collections["weights"]["initial"] for p in phases]
     assert (initial[1] == 0).all()
     assert (initial[2] > 0).all()
-    step, _ = keep_sum().update(jnp.array([-9.0, 0.0]), (), jnp.ones(2))
-    assert (jnp.ones(2) + step > 0).all()
+    step, _ = keep_sum().update(jnp.array([-9.0, 0.0]), optax.EmptyState(), jnp.ones(2))
+    assert (jnp.ones(2) + jnp.asarray(step) > 0).all()
 
 
 @pytest.mark.parametrize(
