@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -34,7 +35,7 @@ from jaxomics.losses.gan import discriminator_loss, generator_loss, gradient_pen
 from jaxomics.models.base import Aux, Model, Player, Shared, Tasks, Variables
 from jaxomics.models.omitrans_networks import Config, make_discriminator, make_generator
 from jaxomics.models.optimizers import adam, in_float32
-from jaxomics.models.translation import Pairs, Roles, by_view, make_pairs, roles
+from jaxomics.models.translation import Pairs, Roles, by_view, make_pairs, roles, source_groups
 from jaxomics.nn.initial import start_by
 from jaxomics.nn.translators import Bottleneck, Generated
 from jaxomics.types import Array, Collections, Key, Params, Views
@@ -67,11 +68,20 @@ class Hyper(struct.PyTreeNode):
 
 
 class Networks(NamedTuple):
-    """The modules of a model by player, its settings, and the views they read and write."""
+    """The modules of a model by player, its settings, and the views they read and write.
+
+    `order` of source features lays those of a group side by side; None leaves them as they are.
+    """
 
     config: Config
     views: Roles
     modules: dict[str, Any]
+    order: np.ndarray | None
+
+    def pairs(self, batch: Batch) -> Pairs:
+        """Return a batch as the networks see it."""
+        pairs = make_pairs(self.views, batch)
+        return pairs if self.order is None else pairs._replace(x=pairs.x[:, self.order])
 
 
 @lru_cache(maxsize=32)
@@ -85,10 +95,12 @@ def build(config: Config, spec: DataSpec) -> Model:
     views = roles(config.source, config.target, spec)
     inputs = sum(view.inputs for view in views[0])
     outputs = sum(view.features for view in views[1])
-    modules: dict[str, Any] = {GENERATOR: make_generator(config, inputs, outputs)}
+    groups = source_groups(views) if config.grouped else []
+    sizes = tuple(len(group) for group in groups)
+    modules: dict[str, Any] = {GENERATOR: make_generator(config, inputs, outputs, sizes)}
     if config.gan != "none":
-        modules[DISCRIMINATOR] = make_discriminator(config, inputs)
-    networks = Networks(config, views, modules)
+        modules[DISCRIMINATOR] = make_discriminator(config, sizes)
+    networks = Networks(config, views, modules, np.concatenate(groups) if groups else None)
     players = [Player(GENERATOR, partial(_deceive, networks), _generator)]
     if config.gan != "none":
         loss = partial(_tell_apart, networks)
@@ -116,7 +128,7 @@ def _discriminator(hyper: Hyper) -> optax.GradientTransformation:
 
 def _start(networks: Networks, key: Key, batch: Batch) -> Variables:
     """Return fresh parameters and batch statistics, by player."""
-    pairs = make_pairs(networks.views, batch)
+    pairs = networks.pairs(batch)
     read = {GENERATOR: (pairs.x,), DISCRIMINATOR: (pairs.x, pairs.y)}
     found = {
         name: start_by(
@@ -149,7 +161,7 @@ def _generate(
     train: bool,
 ) -> tuple[Generated, Collections]:
     """Return what is generated of a batch, and the statistics of the generator, moved."""
-    pairs = make_pairs(networks.views, batch)
+    pairs = networks.pairs(batch)
     own = jax.random.fold_in(key, 0)
     args = (pairs.x, pairs.weight, hyper.dropout, own, train)
     return _run(networks, GENERATOR, params, collections, *args)
@@ -177,7 +189,7 @@ def _deceive(
     shared: tuple[Generated, Collections] | None = None,
 ) -> tuple[Array, Aux]:
     """Return L_G and its terms."""
-    config, pairs = networks.config, make_pairs(networks.views, batch)
+    config, pairs = networks.config, networks.pairs(batch)
     made, moved = shared or _generate(networks, params, collections, batch, key, hyper, train=train)
     error = distance(config.distance, made.values, pairs.y, pairs.seen)
     total, metrics = hyper.distance_weight * error, {"distance": error}
@@ -205,7 +217,7 @@ def _tell_apart(
     shared: tuple[Generated, Collections] | None = None,
 ) -> tuple[Array, Aux]:
     """Return L_D and its terms; batch statistics see measured samples, then generated ones."""
-    config, pairs = networks.config, make_pairs(networks.views, batch)
+    config, pairs = networks.config, networks.pairs(batch)
     assert config.gan != "none", "no discriminator without a GAN"
     made, _ = shared or _generate(networks, params, collections, batch, key, hyper, train=train)
     shown = _shown(config, pairs, made)
@@ -231,7 +243,7 @@ def _tell_apart(
 
 def _translate(networks: Networks, params: Params, collections: Collections, batch: Batch) -> Views:
     """Return the target views [b, features], standardised."""
-    pairs = make_pairs(networks.views, batch)
+    pairs = networks.pairs(batch)
     args = (pairs.x, pairs.weight, 0.0, jax.random.key(0), False)
     made, _ = _run(networks, GENERATOR, params, collections, *args)
     return by_view(networks.views, _values(networks.config, made.values))
@@ -242,6 +254,6 @@ def _encode(
 ) -> tuple[Array, Array]:
     """Return the latent and its variance, which is 0 unless it is random, both [b, latent]."""
     own = {"params": params[GENERATOR]}
-    x = make_pairs(networks.views, batch).x
+    x = networks.pairs(batch).x
     mean, variance = networks.modules[GENERATOR].apply(own, x, method=Bottleneck.encode)
     return mean, jnp.zeros_like(mean) if variance is None else variance

@@ -35,7 +35,8 @@ class Config:
     Attributes:
       source: views to read; by default all that are no target.
       target: views to write; by default all that are no source.
-      generator: `fc` blocks through a latent; `fc_sep` reads groups of source features apart;
+      generator: `fc` blocks through a latent; `fc_sep` reads chromosomes apart, as the feature
+        table of a source tells them, the features on no known one together;
         `fc_ved` has a Gaussian latent; `fc_single` is one sigmoid layer and `linear` none; `unet`
         finds ratios that fit the lengths, `unet_in`, `unet_de` and `unet_s_de` are the published
         ones. U-Nets expect features in the order of the genome.
@@ -46,8 +47,6 @@ class Config:
       hidden: units of the blocks before the latent; as published if empty.
       decoder_hidden: units of the blocks behind it; if empty, as published, or those of `hidden`
         in reverse.
-      groups: sizes of consecutive groups of source features, as of chromosomes where features are
-        ordered by location, for `fc_sep`; features behind the last form a group of their own.
       group_width: units that read a group.
       noise_dim: normal random numbers beside the latent.
       norm: of fully connected blocks: per `sample`, or `none`.
@@ -74,7 +73,6 @@ class Config:
     latent: int = 256
     hidden: tuple[int, ...] = ()
     decoder_hidden: tuple[int, ...] = ()
-    groups: tuple[int, ...] = ()
     group_width: int = 256
     noise_dim: int = 0
     norm: Norm = "sample"
@@ -90,17 +88,29 @@ class Config:
     discriminator_updates: int = 1
 
     @property
+    def grouped(self) -> tuple[str, ...]:
+        """Views whose groups of features are read apart from each other."""
+        return self.source if "fc_sep" in (self.generator, self.discriminator) else ()
+
+    @property
     def squashed(self) -> bool:
         """Whether generated values lie in (0, 1)."""
         return self.sigmoid or self.distance == "ce"
 
 
-def make_generator(config: Config, inputs: int, outputs: int) -> nn.Module:
+def make_generator(
+    config: Config, inputs: int, outputs: int, groups: tuple[int, ...] = ()
+) -> nn.Module:
     """Return the generator for so many source and target features.
 
+    Args:
+      config: which one.
+      inputs, outputs: source and target features.
+      groups: sizes of consecutive groups of source features.
+
     Raises:
-      InputError: `fc_sep` without groups, groups beyond the features, noise without a latent, or
-        lengths that a U-Net cannot map.
+      InputError: `fc_sep` without groups, noise without a latent, or lengths that a U-Net cannot
+        map.
     """
     kind, half = config.generator, config.weights == "bfloat16"
     if config.noise_dim and kind not in ("fc", "fc_sep", "fc_ved"):
@@ -118,15 +128,15 @@ def make_generator(config: Config, inputs: int, outputs: int) -> nn.Module:
     decoder = config.decoder_hidden or decoder
     if kind in ("fc_single", "linear"):
         return Shallow(outputs, encoder[0] if encoder else 0, half)
-    groups = whole_groups(config.groups, inputs) if kind == "fc_sep" else ()
+    groups = _checked(groups) if kind == "fc_sep" else ()
     return Bottleneck(
         outputs, config.latent, encoder, decoder, groups, config.group_width,
         kind == "fc_ved", config.noise_dim, config.norm, half,
     )  # fmt: skip
 
 
-def make_discriminator(config: Config, inputs: int) -> nn.Module:
-    """Return the discriminator for so many source features.
+def make_discriminator(config: Config, groups: tuple[int, ...] = ()) -> nn.Module:
+    """Return the discriminator; `groups` as for `make_generator`.
 
     Raises:
       InputError: `fc_sep` without groups, or `wgan_gp` with batch norm, whose penalty would mix
@@ -143,27 +153,22 @@ def make_discriminator(config: Config, inputs: int) -> nn.Module:
             )
         return ConvJudge(config.filters)
     if kind == "fc_sep":
-        return GroupJudge(whole_groups(config.groups, inputs), half=half)
+        return GroupJudge(_checked(groups), half=half)
     return Judge(half=half) if kind == "fc" else Judge((64,), norm="none", half=half)
 
 
-def whole_groups(groups: tuple[int, ...], features: int) -> tuple[int, ...]:
-    """Return sizes of groups that hold all features: what is left over forms one more.
+def _checked(groups: tuple[int, ...]) -> tuple[int, ...]:
+    """Return groups of source features, if there are some.
 
     Raises:
-      InputError: no groups, an empty one, or more features in groups than there are.
-
-    >>> whole_groups((3, 4), 10)
-    (3, 4, 3)
+      InputError: none, and what to add.
     """
-    if not groups or min(groups) < 1 or sum(groups) > features:
+    if not groups:
         raise InputError(
-            f"expected groups of 1 or more source features, {features} at most in all, found "
-            f"{groups or 'none'}; order features by location and give --groups the number of "
-            "features of each chromosome"
+            "expected groups of source features for fc_sep, found none; name the sources, and add "
+            "a feature table with the column chromosome (features_VIEW), or choose fc"
         )
-    rest = features - sum(groups)
-    return (*groups, rest) if rest else groups
+    return groups
 
 
 def _ratios(config: Config, inputs: int, outputs: int) -> Ratios:

@@ -83,6 +83,23 @@ def make_pairs(views: Roles, batch: Batch) -> Pairs:
     return Pairs(jnp.hstack(parts), jnp.hstack([batch.x[v.name] for v in target]), seen, weight)
 
 
+def source_groups(views: Roles) -> list[np.ndarray]:
+    """Return the columns of `Pairs.x` that form each group of source features, all in some group.
+
+    A view without groups is one by itself, but without any view that has groups there are none.
+    """
+    if not any(view.groups for view in views[0]):
+        return []
+    found, offset = [], 0
+    for view in views[0]:
+        read = range(view.features) if view.encoded is None else view.encoded
+        place = {column: offset + i for i, column in enumerate(read)}
+        for group in view.groups or (tuple(read),):
+            found.append(np.array([place[column] for column in group if column in place], int))
+        offset += view.inputs
+    return [group for group in found if len(group)]
+
+
 def by_view(views: Roles, values: Array) -> Views:
     """Return target values [b, target features] as one array per view."""
     _, target = views

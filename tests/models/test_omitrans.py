@@ -1,5 +1,6 @@
 """OmiTrans: published sizes, the step worked by hand, one generator pass, every combination."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from jaxomics.engine.game import make_step, start_state
 from jaxomics.errors import InputError
 from jaxomics.models.base import count_parameters
 from jaxomics.models.omitrans import DISCRIMINATOR, GENERATOR, Hyper, build
-from jaxomics.models.omitrans_networks import Config, whole_groups
+from jaxomics.models.omitrans_networks import Config
 
 ROWS = 6
 SMALL: dict[str, Any] = {"source": ("b",), "target": ("a",), "latent": 4, "hidden": (8,)}
@@ -23,7 +24,8 @@ def cohort(sources: int = 10, targets: int = 7, rows: int = ROWS) -> tuple[DataS
     rng = np.random.default_rng(0)
     sizes = {"a": targets, "b": sources}
     x = {name: jnp.asarray(rng.normal(size=(rows, n)), jnp.float32) for name, n in sizes.items()}
-    spec = DataSpec(tuple(ViewSpec(name, n) for name, n in sizes.items()))
+    groups = {"a": (), "b": (tuple(range(0, sources, 2)), tuple(range(1, sources, 2)))}
+    spec = DataSpec(tuple(ViewSpec(name, n, groups=groups[name]) for name, n in sizes.items()))
     batch = Batch(
         x=x,
         observed={name: jnp.ones(array.shape, bool) for name, array in x.items()},
@@ -90,7 +92,7 @@ COMBINATIONS = {
     "generator alone": {"gan": "none"},
     "conditional GAN": {"gan": "lsgan"},
     "penalty": {"gan": "wgan_gp", "discriminator_updates": 2},
-    "groups": {"generator": "fc_sep", "groups": (3, 4), "group_width": 5},
+    "groups": {"generator": "fc_sep", "group_width": 5},
     "variational": {"generator": "fc_ved", "noise_dim": 3},
     "single": {"generator": "fc_single", "distance": "mse"},
     "linear": {"generator": "linear", "discriminator": "fc"},
@@ -142,8 +144,7 @@ def test_half_weights_have_whole_moments_and_learn():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"generator": "fc_sep"}, "groups of 1 or more source features, 10 at most"),
-        ({"generator": "fc_sep", "groups": (8, 3)}, "10 at most in all, found"),
+        ({"generator": "fc_sep"}, "groups of source features for fc_sep, found none"),
         ({"generator": "unet", "gan": "wgan_gp"}, "judges each sample by itself"),
         ({"generator": "unet_in", "target": ("b",), "source": ("a",)}, "take `unet`"),
         ({"generator": "linear", "noise_dim": 2}, "a latent for noise"),
@@ -152,10 +153,23 @@ def test_half_weights_have_whole_moments_and_learn():
 )
 def test_impossible_settings_are_refused(settings: dict, message: str):
     spec, _ = cohort(sources=10, targets=3) if "target" in settings else cohort()
+    spec = DataSpec(tuple(replace(view, groups=()) for view in spec.views))
     with pytest.raises(InputError, match=message):
         build(Config(**SMALL | settings), spec)
 
 
-def test_the_rest_of_the_features_is_a_group():
-    assert whole_groups((3, 4), 10) == (3, 4, 3)
-    assert whole_groups((3, 7), 10) == (3, 7)
+def test_groups_are_read_by_layers_of_their_own():
+    """Features 1 and 3 are a group: what the other layer reads does not change with them."""
+    spec, batch = cohort(4, 3)
+    views = tuple(replace(v, groups=((1, 3), (0, 2)) if v.name == "b" else ()) for v in spec.views)
+    config = Config(**SMALL, generator="fc_sep", group_width=5, gan="none")
+    model = build(config, replace(spec, views=views))
+    params = jax.jit(model.init)(jax.random.key(0), batch).params
+    first = params[GENERATOR]["readers_0"]["linear_0"]
+    first["kernel"] = jnp.zeros_like(first["kernel"])
+    encode = jax.jit(model.tasks.encode)
+    before, _ = encode(params, {}, batch)
+    moved = batch.x | {"b": batch.x["b"].at[:, jnp.array([1, 3])].add(7.0)}
+    np.testing.assert_array_equal(encode(params, {}, batch.replace(x=moved))[0], before)
+    moved = batch.x | {"b": batch.x["b"].at[:, 0].add(7.0)}
+    assert not np.allclose(encode(params, {}, batch.replace(x=moved))[0], before)

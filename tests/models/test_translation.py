@@ -7,7 +7,7 @@ import pytest
 
 from jaxomics.data.batch import DataSpec, Standard, ViewSpec, gather, make_data
 from jaxomics.errors import InputError
-from jaxomics.models.translation import by_view, make_pairs, role_names, roles
+from jaxomics.models.translation import by_view, make_pairs, role_names, roles, source_groups
 
 NAN = np.nan
 SPEC = DataSpec((ViewSpec("a", 2), ViewSpec("b", 3, (0, 2)), ViewSpec("c", 1)))
@@ -75,3 +75,16 @@ def test_values_by_view():
     found = by_view(views, jnp.arange(4.0)[None])
     assert found["c"].tolist() == [[0.0]]
     assert found["b"].tolist() == [[1.0, 2.0, 3.0]]
+
+
+def test_groups_of_several_sources_as_columns_side_by_side():
+    spec = DataSpec(
+        (
+            ViewSpec("a", 2),
+            ViewSpec("b", 4, encoded=(0, 2, 3), groups=((3, 1), (0, 2))),
+            ViewSpec("c", 1),
+        )
+    )
+    found = source_groups(roles(("b", "a"), ("c",), spec))
+    assert [group.tolist() for group in found] == [[2], [0, 1], [3, 4]]
+    assert source_groups(roles(("a",), ("c",), spec)) == []
