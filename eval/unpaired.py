@@ -1,0 +1,260 @@
+"""Does joining unpaired views help on real cohorts? MODIS beside simple methods, same labels.
+
+    python eval/unpaired.py --data DATA --out runs/unpaired --sets breast_subtypes coread_cms
+
+DATA holds folders of complete views with a class column, as `SETS` names them. In every seed 30 %
+of the samples, stratified by class, are the test; each of the others keeps one of its views, and
+some of its labels. One program trains all seeds and settings of a cohort. Test samples are shown
+one view at a time.
+
+Settings: all labels; 10 % and 2 % of them in each view, at least one per class (2 % is left out
+where it would be the same labels); and all labels but for one view, which has none. Beside the class of MODIS stand logistic regression on the same view
+with the same labels, and the most frequent class. Translated views are compared with ridge
+regression that was trained on the same samples with all their views (pairs that MODIS does not
+have), and with the mean of the class that logistic regression finds.
+
+About 10 minutes on 2 cores. Writes `classes.parquet` and `translation.parquet`, and prints means
+and standard deviations over seeds; docs/results/modis_real.md has them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tyro
+
+import jaxomics
+from jaxomics.comparators import registry
+from jaxomics.crossval_classes import class_chances
+from jaxomics.data.container import MultiOmics
+from jaxomics.data.io import write_table
+from jaxomics.data.split import make_folds
+from jaxomics.data.unpair import make_unpaired, mask_labels
+from jaxomics.engine.fit import Recorder
+from jaxomics.estimator import Estimator
+from jaxomics.metrics.classification import PROBABILITY, class_text, evaluate_classes
+
+SETS = {"breast_subtypes": "subtype", "coread_cms": "cms_label", "brca_tcga348": "cluster_name"}
+"""Cohort and its class column."""
+
+LABEL = "class"
+BATCH = 16
+SHARES = {"100 %": 1.0, "10 %": 0.1, "2 %": 0.02}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to compare.
+
+    Attributes:
+      data: folder with the cohorts.
+      out: where tables go.
+      sets: names of cohorts.
+      seeds: divisions of the samples, and trainings.
+      first_seed: of them.
+      steps: of training, at least.
+    """
+
+    data: Path
+    out: Path
+    sets: tuple[str, ...] = tuple(SETS)
+    seeds: int = 5
+    first_seed: int = 0
+    steps: int = 500
+
+
+@dataclass(frozen=True)
+class Block:
+    """One seed and setting of a cohort.
+
+    Attributes:
+      setting: name.
+      seed: of everything.
+      train: unpaired and partly labelled; sample names bear the block.
+      paired: the same samples with all views and labels.
+      test: complete samples with labels.
+    """
+
+    setting: str
+    seed: int
+    train: MultiOmics
+    paired: MultiOmics
+    test: MultiOmics
+
+
+def main(options: Options) -> None:
+    """Train, compare, write, print."""
+    classes, translations = [], []
+    for name in options.sets:
+        cohort = load(options.data / name, SETS[name])
+        seeds = range(options.first_seed, options.first_seed + options.seeds)
+        blocks = [block for seed in seeds for block in make_blocks(cohort, seed)]
+        for block, estimator in zip(blocks, fitted(blocks, options, name), strict=True):
+            about = {"dataset": name, "setting": block.setting, "seed": block.seed}
+            classes.append(score_classes(block, estimator).assign(**about))
+            if block.setting in SHARES:
+                translations.append(score_translations(block, estimator).assign(**about))
+    for name, tables in {"classes": classes, "translation": translations}.items():
+        whole = pd.concat(tables, ignore_index=True)
+        write_table(whole, options.out / f"{name}.parquet", overwrite=True)
+        print(f"{name}\n{summary(whole)}\n")
+
+
+def load(folder: Path, label: str) -> MultiOmics:
+    """Read a cohort, and keep its class as the only label column."""
+    cohort = jaxomics.read_cohort(folder)
+    text = class_text(pd.Series(cohort.labels[label]))
+    known = text.notna().to_numpy()
+    return replace(cohort, labels=pd.DataFrame({LABEL: text})).select_samples(cohort.samples[known])
+
+
+def make_blocks(cohort: MultiOmics, seed: int) -> Iterator[Block]:
+    """Yield the settings of a seed: they share test samples and unpairing."""
+    tenths = [fold.test for fold in make_folds(cohort, 10, seed=seed, stratify=LABEL)]
+    test = cohort.select_samples(np.concatenate(tenths[:3]))
+    paired = cohort.select_samples(cohort.samples.difference(test.samples))
+    unpaired = make_unpaired(paired, LABEL, seed)
+    numbers = set()
+    for setting, share in SHARES.items():
+        labelled = keep_labels(unpaired, share, seed)
+        number = int(labelled.labels[LABEL].notna().sum())
+        if number in numbers:
+            continue
+        numbers.add(number)
+        yield Block(setting, seed, renamed(labelled, f"{setting} {seed}"), paired, test)
+    for view in cohort.views:
+        setting = f"none in {view}"
+        labels = unpaired.labels.mask(unpaired.present(view)[:, None])
+        train = renamed(replace(unpaired, labels=labels), f"{setting} {seed}")
+        yield Block(setting, seed, train, paired, test)
+
+
+def keep_labels(cohort: MultiOmics, share: float, seed: int) -> MultiOmics:
+    """Keep a share of the labels in each view; at least one per class and view."""
+    if share == 1:
+        return cohort
+    least = min(len(table) for table in cohort.views.values())
+    few = share * least < cohort.labels[LABEL].nunique()
+    how: dict[str, Any] = {"count": 1} if few else {"share": share}
+    return mask_labels(cohort, LABEL, seed=seed, **how)
+
+
+def renamed(cohort: MultiOmics, prefix: str) -> MultiOmics:
+    """Return a cohort whose samples bear a prefix, so that several can be one."""
+    views = {
+        name: table.set_axis(prefix + " " + table.index) for name, table in cohort.views.items()
+    }
+    labels = cohort.labels.set_axis(prefix + " " + cohort.samples)
+    return MultiOmics.from_tables(views, labels)
+
+
+def fitted(blocks: list[Block], options: Options, name: str) -> Iterator[Estimator]:
+    """Train MODIS on every block, all by one program."""
+    tables = {
+        view: pd.concat([block.train.views[view] for block in blocks])
+        for view in blocks[0].train.views
+    }
+    whole = MultiOmics.from_tables(tables, pd.concat([block.train.labels for block in blocks]))
+    least = min(len(table) for block in blocks for table in block.train.views.values())
+    chosen = jaxomics.preset("modis", "recommended")
+    settings = replace(
+        chosen,
+        config=replace(
+            chosen.config, latent=32, hidden=(128, 128, 128), discriminator=(256, 128, 64)
+        ),
+        hyper=chosen.hyper.replace(learning_rate=1e-3),
+        train=replace(chosen.train, epochs=-(-options.steps // (least // BATCH)), batch_size=BATCH),
+        label=LABEL,
+    )
+    estimators = [Estimator(settings, model="modis", seed=block.seed) for block in blocks]
+    samples = [block.train.samples for block in blocks]
+    recorder = Recorder(quiet=False, label=f"{name}, {len(blocks)} trainings")
+    return jaxomics.fit_together(estimators, whole, samples, recorder=recorder)
+
+
+def score_classes(block: Block, estimator: Estimator) -> pd.DataFrame:
+    """Return accuracy and balanced accuracy per method and view, on the test samples."""
+    said = estimator.predict(block.test)
+    tables = []
+    for model, table in {"modis": said, **simple(block, estimator.classes_, said)}.items():
+        scores = evaluate_classes(table, block.test.labels[LABEL], model=model).scores
+        tables.append(scores[["model", "view", "metric", "value"]])
+    return pd.concat(tables, ignore_index=True)
+
+
+def simple(block: Block, classes: tuple[str, ...], like: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return predictions of logistic regression and of the most frequent class."""
+    found = {"logistic": [], "frequent": []}
+    for view, rows in like.groupby("view", sort=False):
+        name = str(view)
+        chances = regressed(block, classes, name)
+        chances = chances[block.test.samples.get_indexer(pd.Index(rows["sample"]))]
+        labels = block.train.labels[LABEL]
+        share = labels.value_counts(normalize=True).reindex(classes).fillna(0).to_numpy()
+        for model, values in (("logistic", chances), ("frequent", np.tile(share, (len(rows), 1)))):
+            best = np.asarray(classes)[values.argmax(axis=1)]
+            named = {f"{PROBABILITY}{c}": values[:, i] for i, c in enumerate(classes)}
+            found[model].append(rows[["sample", "view"]].assign(**{"class": best, **named}))
+    return {model: pd.concat(tables, ignore_index=True) for model, tables in found.items()}
+
+
+def regressed(block: Block, classes: tuple[str, ...], view: str) -> np.ndarray:
+    """Return class probabilities of all test samples by logistic regression on one view."""
+    table = block.train.views[view]
+    labels = block.train.labels[LABEL].reindex(table.index)
+    known = labels.notna().to_numpy()
+    mean = table.mean().fillna(0)
+    x, asked = (t.fillna(mean).to_numpy() for t in (table[known], block.test.table(view)))
+    return class_chances(x, labels[known], asked, classes)
+
+
+def score_translations(block: Block, estimator: Estimator) -> pd.DataFrame:
+    """Return errors of translated views relative to the training mean, and mean correlations."""
+    rows = []
+    classes = estimator.classes_
+    for source in block.test.views:
+        chances = regressed(block, classes, source)
+        best = np.asarray(classes)[chances.argmax(axis=1)]
+        for target in block.test.views:
+            if target == source:
+                continue
+            truth = block.test.array(target)
+            own = block.train.views[target]
+            mean = own.mean()
+            labels = block.train.labels[LABEL].reindex(own.index)
+            means = own.groupby(labels).mean().reindex(classes).fillna(mean)
+            said = {
+                "modis": estimator.translate(block.test, source=source, target=target).to_numpy(),
+                "class mean": means.loc[best].to_numpy(),
+                "ridge on pairs": ridge(block, source, target),
+            }
+            baseline = np.nansum((truth - mean.to_numpy()) ** 2)
+            for model, values in said.items():
+                error = float(np.nansum((truth - values) ** 2) / baseline)
+                rows.append((model, source, target, "relative_error", error))
+    columns = ["model", "source", "view", "metric", "value"]
+    return pd.DataFrame(rows, columns=pd.Index(columns))
+
+
+def ridge(block: Block, source: str, target: str) -> np.ndarray:
+    """Return the target view by ridge regression that was trained on all views of the samples."""
+    both = {view: block.paired.array(view) for view in (source, target)}
+    model = registry.get("ridge").fit(both, block.seed)
+    empty = np.full_like(block.test.array(target), np.nan)
+    return model.reconstruct({source: block.test.array(source), target: empty})[target]
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Return mean and standard deviation over seeds, models side by side."""
+    keys = [k for k in ("dataset", "setting", "metric", "source", "view") if k in table]
+    found = table.groupby([*keys, "model"], sort=False)["value"].agg(["mean", "std"])
+    text = found.apply(lambda row: f"{row['mean']:.3f} +- {row['std']:.3f}", axis=1)
+    return text.unstack("model").reset_index().to_string(index=False)
+
+
+if __name__ == "__main__":
+    pd.set_option("display.width", 200)
+    main(tyro.cli(Options))
