@@ -8,10 +8,11 @@ some of its labels. One program trains all seeds and settings of a cohort. Test 
 one view at a time.
 
 Settings: all labels; 10 % and 2 % of them in each view, at least one per class (2 % is left out
-where it would be the same labels); and all labels but for one view, which has none. Beside the class of MODIS stand logistic regression on the same view
-with the same labels, and the most frequent class. Translated views are compared with ridge
-regression that was trained on the same samples with all their views (pairs that MODIS does not
-have), and with the mean of the class that logistic regression finds.
+where these are the same labels); and all labels but for one view, which has none. Beside the class
+of MODIS stand logistic regression on the same view with the same labels, and the most frequent
+class. Translated views are compared with ridge regression that was trained on the same samples
+with all their views (pairs that MODIS does not have), and with the mean of the class that logistic
+regression finds.
 
 About 10 minutes on 2 cores. Writes `classes.parquet` and `translation.parquet`, and prints means
 and standard deviations over seeds; docs/results/modis_real.md has them.
