@@ -135,7 +135,7 @@ def load_run(folder: str | Path) -> Estimator:
     }
     estimator.noise_ = {
         name: (np.asarray(pair["absent"]), np.asarray(pair["hidden"]))
-        for name, pair in stored["noise"].items()
+        for name, pair in stored.get("noise", {}).items()
     }
     return estimator
 

@@ -171,10 +171,15 @@ def _cooked(value: Any, like: Any) -> Any:
 
 
 def save_model(path: Path, tree: Any) -> None:
-    """Write nested dicts of arrays to one `.npz`, whole or not at all."""
+    """Write nested dicts of arrays to one `.npz`, whole or not at all.
+
+    NumPy knows no bfloat16: it is written as float32, which holds it exactly.
+    """
     arrays = {}
     for keys, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        arrays["|".join(str(k.key) for k in keys)] = np.asarray(leaf)  # pyright: ignore
+        array = np.asarray(leaf)
+        plain = array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
+        arrays["|".join(str(k.key) for k in keys)] = plain  # pyright: ignore
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name("." + path.name + ".tmp.npz")
     np.savez(temporary, **arrays)

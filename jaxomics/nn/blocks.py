@@ -55,7 +55,8 @@ class Linear(nn.Module):
     """Linear layer whose weights are drawn by `initial.start_by`; [..., inputs] -> [..., features].
 
     Its kernel may be stored in bfloat16: products then read half the memory, round the inputs as
-    well, and add up in float32. The bias stays float32.
+    well, and add up in float32. The bias stays float32. A kernel that comes from a file as float32
+    serves as well.
     """
 
     features: int
@@ -67,7 +68,9 @@ class Linear(nn.Module):
         kind = jnp.bfloat16 if self.half else jnp.float32
         kernel = self.param("kernel", nn.initializers.zeros, (x.shape[-1], self.features), kind)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        product = jnp.matmul(x.astype(kind), kernel, preferred_element_type=jnp.float32)
+        product = jnp.matmul(
+            x.astype(kind), kernel.astype(kind), preferred_element_type=jnp.float32
+        )
         return product + jnp.broadcast_to(bias, product.shape)
 
 

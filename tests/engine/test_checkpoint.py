@@ -130,3 +130,16 @@ def test_model_file_round_trips(tmp_path: Path):
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["model.npz"]
     with pytest.raises(InputError, match="train first"):
         load_model(tmp_path / "model.npz")
+
+
+def test_half_precision_is_stored_exactly(tmp_path: Path):
+    third = jnp.arange(5, dtype=jnp.bfloat16) / 3
+    save_model(tmp_path / "model.npz", {"w": third})
+    found = load_model(tmp_path / "model.npz")["w"]
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, third.astype(jnp.float32))
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(1, third, wait=True)
+        again = checkpoints.restore(1, jax.eval_shape(lambda: third))
+    assert again.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(again, third)
