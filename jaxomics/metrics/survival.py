@@ -100,7 +100,8 @@ def uno_c(train: Outcome, test: Outcome, risk: np.ndarray, tau: float | None = N
             "expected test events within the follow-up of the training samples, found a later "
             f"one; give tau below {train.time.max():g}"
         )
-    weight = np.where(counted & (free > 0), 1.0 / np.maximum(free, 1e-300) ** 2, 0.0)
+    weight = np.zeros(len(free))
+    np.divide(1.0, free**2, out=weight, where=counted & (free > 0))
     return _concordance(test, risk, weight, None)
 
 
@@ -147,7 +148,7 @@ def brier_score(
         )
     late = test.time[:, None] > times[None]
     dead = ~late & test.event[:, None]
-    case = np.where(dead, survival**2 / np.maximum(own, 1e-300)[:, None], 0.0)
+    case = np.where(dead, survival**2 / np.where(own > 0, own, 1.0)[:, None], 0.0)
     control = np.where(late, (1.0 - survival) ** 2 / free[None], 0.0)
     return np.mean(case + control, axis=0)
 
