@@ -63,18 +63,18 @@ def child(size: str, replicas: int, together: bool) -> dict[str, Any]:
     """
     import jax
 
-    from jaxomics import presets
     from jaxomics.engine import timing
     from jaxomics.engine.devices import use_compilation_cache, use_cores
     from jaxomics.engine.fit import fit
     from jaxomics.engine.replicate import fit_many, repeat, stack
     from jaxomics.engine.state import Split
     from jaxomics.models import mosa
+    from jaxomics.presets import preset
 
     use_compilation_cache()
     use_cores()
     chosen = SIZES[size]
-    settings = presets.PAPER
+    settings = preset("mosa", "paper")
     train = replace(settings.train, batch_size=chosen.batch, epochs=chosen.epochs)
     views = {name: (features, features) for name, features in chosen.views.items()}
     spec, data, standard = simulated(views, chosen.samples, chosen.conditionals)

@@ -4,13 +4,15 @@
     python eval/speed.py paper --out paper.json
     python eval/speed.py cv --torch torchenv/bin/python --out cv.json
     python eval/speed.py attribution --torch torchenv/bin/python --out attribution.json
+    python eval/speed.py modis --torch torchenv/bin/python --out modis.json
     python eval/speed.py lasso --out lasso.json
 
 `step` takes about five minutes on 2 cores, at 52 million parameters; `paper` trains one epoch at
 the size of Cai et al. 2024; `cv` trains ten folds as one program, one after the other and in
 PyTorch, at three sizes (eval/replicas.py), and takes about ten minutes; `attribution` explains
 one sample (eval/attribution_speed.py); `lasso` fits 5,000 LASSO regressions next to scikit-learn
-(eval/lasso_speed.py), in about five minutes. eval/peers/README.md has the command that makes the
+(eval/lasso_speed.py), in about five minutes; `modis` times that game's steps, alone and as ten
+replicas (eval/modis_speed.py), in about three. eval/peers/README.md has the command that makes the
 peer's environment. Everything runs in child processes, with and without huge pages
 (jaxomics/memory.py); ours and the peer take turns. Expected: docs/results/speed.md.
 """
@@ -25,7 +27,9 @@ from typing import Annotated, Any
 
 import attribution_speed
 import lasso_speed
+import modis_speed
 import numpy as np
+import omitrans_speed
 import replicas
 import tyro
 from measured import SAMPLES, simulated, started, written
@@ -62,11 +66,11 @@ def child(kind: str) -> dict[str, Any]:
     import_s = time.perf_counter() - begun
     if kind == "ceiling":
         return timing.ceiling()
-    import jaxomics.presets as presets
     from jaxomics.engine.state import Split
     from jaxomics.models import mosa
+    from jaxomics.presets import preset
 
-    settings = presets.PAPER
+    settings = preset("mosa", "paper")
     spec, data, standard = simulated(PAPER if kind == "paper" else STEP)
     rows, none = np.arange(SAMPLES), np.zeros(0, np.int32)
     model = mosa.build(settings.config, spec)
@@ -149,10 +153,14 @@ if __name__ == "__main__":
             "paper": paper,
             "cv": replicas.cv,
             "attribution": attribution_speed.attribution,
+            "modis": modis_speed.modis,
+            "omitrans": omitrans_speed.omitrans,
             "lasso": lasso_speed.lasso,
             "child": measure,
             "replicas": replicas.measure,
             "jacobians": attribution_speed.measure,
+            "modis-steps": modis_speed.measure,
+            "omitrans-steps": omitrans_speed.measure,
             "lassos": lasso_speed.measure,
         }
     )
