@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL = {
     "attribution": 'SIZE, EPOCHS, DRAWS = "tiny", 4, 16',
+    "modis": "SAMPLES, EPOCHS = 400, 2",
     "mosa": 'SIZE, EPOCHS, MEMBERS, NEW_SAMPLES = "tiny", 2, 1, 10',
     "cross_validation": 'SIZE, EPOCHS, TRIALS = "tiny", 4, 8',
 }
