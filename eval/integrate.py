@@ -10,7 +10,7 @@ an interrupted one goes on from its last checkpoint, so a command can be stopped
 
 Each setting leaves `scores` (classes, as `evaluate_classes` gives them), `cells` (recall per
 view and class), `confusion`, `translation` (mean squared error from view to view, beside what it
-is at least) and `latent` (of the first seed), all on unseen samples that are seen in one view.
+is at least) and `latent`, all on unseen samples, each seen in one view.
 With `--parameters FILE.npz` the numbers are comparable to the published ones; without, stand-in
 parameters are used. Expected: docs/results/modis.md.
 """
@@ -89,46 +89,32 @@ def main(options: Options) -> None:
 
 
 def finish(setting: Setting, method: str, options: Options) -> None:
-    """Train and score one setting with one method, unless its tables are there."""
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
-    named = f"{method}_seeds{seeds.start}-{seeds.stop - 1}"
-    if options.epochs is not None and method != LOGISTIC:
-        named += f"_epochs{options.epochs}"
+    """Train and score one setting with one method, on the seeds whose tables are not there."""
+    named = method if options.epochs is None or method == LOGISTIC else f"{method}_{options.epochs}"
     folder = options.out / setting.experiment / _file_name(setting.name) / named
-    if (folder / "scores.parquet").exists():
+    every = range(options.first_seed, options.first_seed + options.seeds)
+    seeds = [seed for seed in every if not (folder / f"seed{seed}" / "scores.parquet").exists()]
+    if not seeds:
         return
     begun = time.monotonic()
     blocks = [cohorts(options.parameters, options.n, seed) for seed in seeds]
     trained = [setting.change(block.train, seed) for block, seed in zip(blocks, seeds, strict=True)]
+    run = folder / f"run_of_{'_'.join(map(str, seeds))}"
     if method == LOGISTIC:
         said = logistic(blocks, trained)
     else:
-        (folder / "run").mkdir(parents=True, exist_ok=True)
-        recorder = Recorder(folder / "run", resume=True, quiet=False, label=setting.name)
+        run.mkdir(parents=True, exist_ok=True)
+        recorder = Recorder(run, resume=True, quiet=False, label=setting.name)
         said = speak(_settings(method, options), blocks, trained, seeds, recorder)
-    about = {
-        "experiment": setting.experiment,
-        "setting": setting.name,
-        "x": setting.x,
-        "model": method,
-    }
-    tables = [
-        scored(setting, one, block, about | {"seed": seed})
-        for one, block, seed in zip(said, blocks, seeds, strict=True)
-    ]
-    joined = {name: pd.concat([t[name] for t in tables], ignore_index=True) for name in tables[0]}
-    if said[0].latent is not None:
-        joined = {"latent": latent_table(said[0], blocks[0]), **joined}
-    scores = joined.pop("scores")
-    for name, table in joined.items():
-        write_table(table, folder / f"{name}.parquet", overwrite=True)
-    write_table(scores, folder / "scores.parquet", overwrite=True)
-    shutil.rmtree(folder / "run", ignore_errors=True)
-    print(
-        f"{setting.experiment} {setting.name} {method}: {time.monotonic() - begun:.0f} s",
-        file=sys.stderr,
-        flush=True,
-    )
+    about = {"experiment": setting.experiment, "setting": setting.name, "x": setting.x}
+    for one, block, seed in zip(said, blocks, seeds, strict=True):
+        tables = scored(setting, one, block, {**about, "model": method, "seed": seed})
+        for name in sorted(tables, key="scores".__eq__):  # scores last: they mean that all is there
+            path = folder / f"seed{seed}" / f"{name}.parquet"
+            write_table(tables[name], path, overwrite=True)
+    shutil.rmtree(run, ignore_errors=True)
+    seconds = f"{time.monotonic() - begun:.0f} s"
+    print(setting.experiment, setting.name, method, seconds, file=sys.stderr, flush=True)
 
 
 def _settings(method: str, options: Options) -> Settings:
@@ -142,7 +128,7 @@ def _settings(method: str, options: Options) -> Settings:
 def scored(
     setting: Setting, said: Said, block: Cohorts, about: Mapping[str, str | float]
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables of one replica; scores include recalls of the cells in question."""
+    """Return the tables of one replica by name; scores include recalls of the cells in question."""
     found = evaluate_classes(said.predictions, block.test.labels[LABEL])
     rows = [(row.view, row.metric, row.value) for row in found.scores.itertuples()]
     cells = found.cells.set_index(["view", "class"])["recall"]

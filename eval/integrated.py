@@ -22,9 +22,9 @@ KEYS = ["experiment", "setting", "run"]
 
 
 def collect(out: Path, name: str) -> pd.DataFrame:
-    """Return the tables of one name of all finished settings; `run` tells method, seeds, epochs."""
-    files = sorted(out.glob(f"*/*/*/{name}.parquet"))
-    tables = [read_table(path).assign(run=path.parent.name) for path in files]
+    """Return the tables of one name of all finished settings; `run` tells method and epochs."""
+    files = sorted(out.glob(f"*/*/*/*/{name}.parquet"))
+    tables = [read_table(path).assign(run=path.parents[1].name) for path in files]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
