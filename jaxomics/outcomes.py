@@ -70,8 +70,7 @@ class Outcomes:
         if self.edges:
             time, event = (_numbers(cohort, name) for name in self._survival_columns())
             known = (time > 0) & np.isin(event, (0.0, 1.0))
-            interval = np.searchsorted(np.asarray(self.edges), time)
-            parts += [np.where(known, interval, np.nan), np.where(known, event, np.nan)]
+            parts += [np.where(known, part, np.nan) for part in (self._positions(time), event)]
         for name, (shift, scale) in self.scales.items():
             parts.append((_numbers(cohort, name) - shift) / scale)
         for name, classes in self.classes.items():
@@ -79,6 +78,19 @@ class Outcomes:
             codes = np.asarray(pd.Categorical(text, categories=list(classes)).codes)
             parts.append(np.where(codes < 0, np.nan, codes))
         return np.stack(parts, axis=1).astype(np.float32)
+
+    def _positions(self, time: np.ndarray) -> np.ndarray:
+        """Return number of the interval and the share of it that has passed, as `mtlr_loss` reads.
+
+        The last interval has no end, and the published grid has points: no share of these.
+        """
+        edges = np.asarray(self.edges)
+        interval = np.searchsorted(edges, time)
+        if self.config.grid == "uniform":
+            return interval
+        low, high = np.append(0.0, edges)[interval], np.append(edges, np.inf)[interval]
+        share = np.clip((time - low) / (high - low), 0.0, 0.999)
+        return interval + share
 
     def columns(self, name: str, values: np.ndarray) -> dict[str, np.ndarray]:
         """Return what a head says, in original units, as columns of a table.

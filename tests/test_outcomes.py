@@ -65,7 +65,8 @@ def test_arrays_are_what_the_specs_say():
     ]
     arrays = found.arrays(cohort_of())
     assert arrays is not None
-    np.testing.assert_array_equal(arrays[:, 0], [0, 1, 1, 2, 3, np.nan])
+    # Time 2 is 2 / 3.5 through the first interval; 10 is in the last one, which has no end.
+    np.testing.assert_allclose(arrays[:, 0], [2 / 3.5, 1.2, 1.999, 2.8, 3.0, np.nan], rtol=1e-6)
     np.testing.assert_array_equal(arrays[:, 1], [1, 1, 0, 1, 1, np.nan])
     np.testing.assert_allclose(arrays[:, 2], (LABELS.age - 60) / np.std([50, 60, 70, 40, 80]))
     np.testing.assert_array_equal(arrays[:, 3], [1, 0, 1, np.nan, 0, 2])

@@ -61,8 +61,8 @@ class TargetSpec:
 
     Attributes:
       name: of the outcome.
-      kind: `class` (a code), `value` (a scaled number) or `survival` (number of the interval,
-        and 1 for an event or 0 for a right-censored time).
+      kind: `class` (a code), `value` (a scaled number) or `survival` (place among the intervals,
+        see `losses.survival`, and 1 for an event or 0 for a right-censored time).
       column: where it stands in `Batch.targets`; survival also takes the next one.
       outputs: numbers that predict it: classes, 1, or edges between the intervals.
     """

@@ -8,13 +8,16 @@ Time is cut at T edges tau_1 < ... < tau_T into T + 1 intervals, and a head give
 Interval j has the unnormalised log-density
 
     phi_j = o_j + ... + o_T,  phi_{T+1} = 0            log p_j = phi_j - logsumexp(phi)
-    event in interval k: log p_k                       censored in k: log(p_k + ... + p_{T+1})
+    event in interval k: log p_k
+    censored a share f into interval k: log((1 - f) p_k + p_{k+1} + ... + p_{T+1})
     S(tau_j) = p_{j+1} + ... + p_{T+1}                 H(tau_j) = -log S(tau_j)
 
-so a censored sample counts every interval from the one in which it was last seen. Everything
-stays a logarithm until the end: sums of hundreds of scores overflow float32 when exponentiated.
+with events spread evenly over an interval. Everything stays a logarithm until the end: sums of
+hundreds of scores overflow float32 when exponentiated.
 
-Deviation: the published code takes for the hazard of an interval the odds p_j / S(tau_j), which
+Deviations: the published likelihood has f = 0, which forgets that a sample was followed through a
+part of its interval; where intervals are wide and censoring is heavy, survival comes out too low.
+The published code takes for the hazard of an interval the odds p_j / S(tau_j), which
 overflow where survival ends; here the cumulative hazard is -log S, equal where hazards are small.
 """
 
@@ -56,20 +59,25 @@ def survival_curve(scores: Array) -> Array:
     return jnp.exp(jnp.minimum(log_survival(scores), 0.0))
 
 
-def mtlr_loss(scores: Array, interval: Array, event: Array, weight: Array) -> Array:
+def mtlr_loss(scores: Array, position: Array, event: Array, weight: Array) -> Array:
     """Return the mean negative log-likelihood; 0 where there is no weight.
 
     Args:
       scores: [b, T].
-      interval: [b], number of the interval of the event or of the last observation, from 0.
+      position: [b], number of the interval of the event or of the last observation, from 0, and
+        the share of the interval that had passed by then; whole numbers are as published.
       event: [b], 1 = event, 0 = right-censored.
       weight: [b], 0 leaves a sample out, as where time or event is unknown.
     """
     log_p = log_density(scores)
     number = jnp.arange(log_p.shape[1])[None]
+    interval = jnp.floor(position)
     own, later = number == interval[:, None], number > interval[:, None]
-    possible = own | (later & (event[:, None] == 0))
-    likelihood = jax.nn.logsumexp(jnp.where(possible, log_p, -jnp.inf), axis=1)
+    censored = event == 0
+    left = jnp.where(censored, 1.0 - (position - interval), 1.0)
+    share = own * left[:, None] + (later & censored[:, None])
+    possible = jnp.where(share > 0, log_p, -jnp.inf)
+    likelihood = jax.nn.logsumexp(possible, axis=1, b=share)
     return -masked_mean(likelihood, weight)
 
 

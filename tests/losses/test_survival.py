@@ -50,6 +50,31 @@ def test_one_sample_by_hand(interval: int, event: int, likelihood: float):
     assert float(found) == pytest.approx(-np.log(likelihood), abs=1e-6)
 
 
+def test_a_part_of_an_interval_that_was_survived_counts():
+    # p = (0.6, 0.3, 0.1): a third into the second interval 0.2 of it are left, and 0.1 behind.
+    scores = jnp.log(jnp.array([[2.0, 3.0]]))
+    position, weight = jnp.array([4 / 3]), jnp.ones(1)
+    censored = LOSS(scores, position, jnp.zeros(1), weight)
+    assert float(censored) == pytest.approx(-np.log(0.3), abs=1e-6)
+    assert float(LOSS(scores, position, jnp.ones(1), weight)) == pytest.approx(-np.log(0.3))
+
+
+def test_survival_is_that_of_the_actuarial_estimate():
+    # 100 samples of one kind; by the one edge 20 have had the event, and 40 were censored half
+    # way. With events spread evenly the likelihood is p^20 (1 - p / 2)^40 (1 - p)^40.
+    position = jnp.concatenate([jnp.zeros(20), jnp.full(40, 0.5), jnp.ones(40)])
+    event = jnp.concatenate([jnp.ones(20), jnp.zeros(80)])
+    score = jnp.zeros((1, 1))
+    slope = jax.jit(
+        jax.grad(lambda s: mtlr_loss(jnp.tile(s, (100, 1)), position, event, jnp.ones(100)))
+    )
+    for _ in range(200):
+        score = score - 4.0 * slope(score)
+    p = np.linspace(0.001, 0.999, 9999)
+    best = p[np.argmax(20 * np.log(p) + 40 * np.log(1 - p / 2) + 40 * np.log(1 - p))]
+    assert float(survival_curve(score)[0, 0]) == pytest.approx(1 - best, abs=1e-3)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31 - 1), st.floats(0.01, 2.0))
 def test_equals_the_published_likelihood(seed: int, spread: float):
