@@ -232,6 +232,7 @@ class Estimator:
             self.settings.label,
             learned=self._learns_classes(),
             count=getattr(config, "classes", None),
+            told={term.source for term in self.conditionals_.terms},
         )
         if self.label_ is None and getattr(config, "contrastive", "none") == "label":
             self.notes_.append("no label column 'tissue': the contrastive term is off")

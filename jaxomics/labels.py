@@ -4,7 +4,7 @@ Classes are text, in sorted order; an empty label is a sample without a class, w
 one where the model can (semi-supervised).
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +44,12 @@ class Classes(NamedTuple):
 
 
 def find_classes(
-    cohort: MultiOmics, wanted: str | None, *, learned: bool, count: int | None = None
+    cohort: MultiOmics,
+    wanted: str | None,
+    *,
+    learned: bool,
+    count: int | None = None,
+    told: Container[str] = (),
 ) -> Classes:
     """Return the column of classes and their names.
 
@@ -57,9 +62,11 @@ def find_classes(
         name all of them; 0 takes those that are named, or `CLUSTERS` where none is. Classes
         without a name are called `class 1`, `class 2`, ... Here `auto` also takes the only
         column, and there must be a choice.
+      told: columns that the model is conditioned on; the class that it learns is none of them.
 
     Raises:
-      InputError: an unknown column, several that could be meant, or too few or too many classes.
+      InputError: an unknown column, several that could be meant, one that the model is told, or
+        too few or too many classes.
     """
     columns = list(cohort.labels.columns)
     if wanted not in (None, "auto", *columns):
@@ -74,6 +81,11 @@ def find_classes(
         names = tuple(sorted(class_text(cohort.labels[column]).dropna().unique()))
     if not learned:
         return Classes(column, names)
+    if column is not None and column in told:
+        raise InputError(
+            f"expected a class that the model is not told, found label column {column!r} among "
+            "the conditionals; leave it out of --conditionals"
+        )
     if count is not None:
         names = _named(names, count, column)
     if len(names) == 1:

@@ -64,6 +64,13 @@ def test_what_cannot_be_meant_is_refused(labels: dict, wanted: str, count: int, 
         find_classes(cohort(**labels), wanted, learned=True, count=count)
 
 
+def test_a_class_that_the_model_is_told_is_not_learned():
+    data = cohort(label=KINDS)
+    with pytest.raises(InputError, match="among the conditionals"):
+        find_classes(data, "label", learned=True, told=["label"])
+    assert find_classes(data, "label", learned=False, told=["label"]).column == "label"
+
+
 def notes(labels: list) -> list[str]:
     data = cohort(label=labels)
     return class_notes(data, ["rna", "protein"], Classes("label", ("x", "y", "z")), np.arange(6))

@@ -179,13 +179,23 @@ def _sensible(modes: Sequence[str], model: str, cohort: MultiOmics) -> tuple[str
 
     A view cannot be predicted from others where no sample has two, and a translator does nothing
     but that.
+
+    Raises:
+      InputError: none of the modes does.
     """
+    left = list(modes)
     if "impute" not in entry(model).verbs:
-        modes = [mode for mode in modes if mode == "view_out"]
+        left = [mode for mode in left if mode == "view_out"]
     several = sum(cohort.present(view).astype(int) for view in cohort.views)
     if np.max(several) < 2:
-        modes = [mode for mode in modes if mode != "view_out"]
-    return tuple(modes)
+        left = [mode for mode in left if mode != "view_out"]
+    if modes and not left:
+        raise InputError(
+            f"expected a mode that says something of {model} on these samples, found "
+            f"{', '.join(modes)}: view_out needs samples with two views, the others a model that "
+            f"completes views; choose from {', '.join(MODES)}"
+        )
+    return tuple(left)
 
 
 @dataclass(frozen=True)
