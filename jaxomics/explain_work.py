@@ -179,9 +179,10 @@ class Work:
 
     def _question(self, asked: list[Target]) -> Question:
         """Return the question, and the way that costs less unless one was named."""
-        network = bottleneck(
-            self.model, self.spec, asked, self.reader, stop=self._stops_early(asked)
-        )
+        codes = self.model.tasks.codes is not None and self.model.tasks.codes.width < self.latent
+        stop = codes or self._stops_early(asked)
+        reader = None if self.reader is self.model else self.reader
+        network = bottleneck(self.model, self.spec, asked, reader, stop=stop, codes=codes)
         sizes = np.array([len(target.names) for target in asked])
         stops = np.cumsum(sizes)
         latents = [target.columns for target in asked if target.view is None]

@@ -14,12 +14,14 @@ Neither builds points x outputs x features; what they hold at a time is set by `
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxomics.attribution.codes import Coded, coded_sums
 from jaxomics.attribution.inputs import Tree, check_count
 from jaxomics.types import Array, Params
 
@@ -63,6 +65,8 @@ class Bottleneck(NamedTuple):
         read stands in several parts, so that one backward pass per encoder serves it, too. None =
         each view is a part.
       encode_parts: (params, parts) -> z [latent]; with `parts`.
+      coded: the same network, described as one whose views meet in linear layers; used where it
+        is there, together with `hidden` and `readout`.
     """
 
     encode: Callable[[Params, Inputs], Array]
@@ -75,6 +79,7 @@ class Bottleneck(NamedTuple):
     readout: Callable[[Params, Array], Array] | None = None
     parts: Callable[[Inputs], dict[str, Inputs]] | None = None
     encode_parts: Callable[[Params, dict[str, Inputs]], Array] | None = None
+    coded: Coded | None = None
 
     def divided(self, x: Inputs) -> dict[str, Inputs]:
         """Return the inputs of the encoders by part."""
@@ -181,6 +186,12 @@ def _one_block(
     active: Mapping[str, Array] | None,
 ) -> Inputs:
     """Return phi of some points; of hidden units in place of outputs if there is a readout."""
+    if bottleneck.coded is not None:
+        moves = {name: step * points.weight[:, None] for name, step in points.step.items()}
+        return coded_sums(
+            bottleneck.coded, params, points.at, moves,
+            latents=latents, choose=partial(_where, active),
+        )  # fmt: skip
     at, decode = points.at, bottleneck.hidden or bottleneck.decode
     z = jax.vmap(bottleneck.encode, (None, 0))(params, at)
     written = _forward(lambda z, side: decode(params, z, side), z, bottleneck.beside(at))

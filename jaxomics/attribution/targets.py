@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxomics.attribution.codes import Coded
 from jaxomics.attribution.jacobian import Bottleneck, Inputs
 from jaxomics.data.batch import Batch, DataSpec
 from jaxomics.errors import InputError, unknown
@@ -101,6 +102,7 @@ def bottleneck(
     reader: Model | None = None,
     *,
     stop: bool = False,
+    codes: bool = False,
 ) -> Bottleneck:
     """Return what the decoder writes for some targets, those of kind `view`, in their order.
 
@@ -113,6 +115,8 @@ def bottleneck(
       reader: a model with the same encoders that reads their columns alone; by default `model`.
       stop: explain the decoders' last hidden layers, and read out afterwards; the model must
         have them.
+      codes: use that views meet in linear layers; the model must tell how, and `stop` if anything
+        is written.
 
     Raises:
       InputError: the model has no latent that decodes.
@@ -129,16 +133,12 @@ def bottleneck(
         parts = [views[view][0, columns] for view, columns in written]
         return jnp.concatenate(parts) if parts else jnp.zeros(0)
 
-    def divided(x: Inputs) -> dict[str, Inputs]:
-        y = {CONDITIONALS: x[CONDITIONALS]}
-        return {view: y | {view: x[view]} for view in x if view != CONDITIONALS}
-
     def encoded_parts(network: Network, parts: dict[str, Inputs]) -> Array:
         mean, _ = encode(network.params, network.collections, _batch(parts, network.observed))
         return mean[0]
 
     def encoded(network: Network, x: Inputs) -> Array:
-        return encoded_parts(network, divided(x))
+        return encoded_parts(network, _divided(x))
 
     def decoded(network: Network, z: Array, side: Inputs) -> Array:
         y = side[CONDITIONALS][None]
@@ -146,7 +146,7 @@ def bottleneck(
 
     def added(network: Network, x: Inputs) -> Array:
         assert direct is not None
-        views = direct(network.params, network.collections, _batch(divided(x), network.observed))
+        views = direct(network.params, network.collections, _batch(_divided(x), network.observed))
         zeros = {view.name: jnp.zeros((1, view.features)) for view in spec.views}
         return pick(zeros | views)
 
@@ -168,6 +168,7 @@ def bottleneck(
             first += len(kernel)
         return jnp.concatenate(parts)
 
+    written_views = tuple(view for view, _ in written)
     linked = partners(spec, targets) if direct is not None else {}
     return Bottleneck(
         encoded,
@@ -178,8 +179,66 @@ def bottleneck(
         linked,
         before_last if stop else None,
         read_out if stop else None,
-        divided,
+        _divided,
         encoded_parts,
+        coded(reader or model, model, spec, written_views, own=reader is None) if codes else None,
+    )
+
+
+def coded(
+    reader: Model, writer: Model, spec: DataSpec, written: tuple[str, ...], *, own: bool
+) -> Coded:
+    """Return how views meet in z and leave it.
+
+    Args:
+      reader: the model with the encoders.
+      writer: the model with the decoders.
+      spec: of the data.
+      written: views that are asked for, in the order of the rows.
+      own: encoders pick their columns from all; otherwise they are given theirs.
+    """
+    inward, outward = reader.tasks.codes, writer.tasks.codes
+    assert inward is not None
+    assert outward is not None
+    beside = np.arange(spec.conditionals)
+
+    def nothing(network: Network) -> Batch:
+        y = {CONDITIONALS: jnp.zeros(spec.conditionals)}
+        parts = {v: y | {v: jnp.zeros(o.shape)} for v, o in network.observed.items()}
+        return _batch(parts, network.observed)
+
+    def read(network: Network, parts: Mapping[str, Inputs]) -> Inputs:
+        batch = _batch(parts, network.observed)
+        return _first(inward.read(network.params, network.collections, batch))
+
+    def code(network: Network, read: Inputs) -> Inputs:
+        rows = {part: leaf[None] for part, leaf in read.items()}
+        return _first(inward.code(network.params, network.collections, nothing(network), rows))
+
+    def meet(network: Network, codes: Inputs, read: Inputs) -> Array:
+        rows = ({part: leaf[None] for part, leaf in tree.items()} for tree in (codes, read))
+        return inward.meet(network.params, network.collections, nothing(network), *rows)[0]
+
+    def lift(network: Network, z: Array, side: Inputs) -> Inputs:
+        y = side[CONDITIONALS][None]
+        lifted = outward.lift(network.params, network.collections, z[None], y)
+        return _first({view: lifted[view] for view in dict.fromkeys(written)})
+
+    def act(network: Network, lifted: Inputs) -> Inputs:
+        rows = {view: leaf[None] for view, leaf in lifted.items()}
+        return _first(outward.act(network.params, network.collections, rows))
+
+    columns = {
+        view.name: {
+            view.name: np.arange(view.inputs)
+            if view.encoded is None or not own
+            else np.asarray(view.encoded),
+            CONDITIONALS: beside,
+        }
+        for view in spec.views
+    }
+    return Coded(
+        _divided, read, code, meet, lift, act, columns, written, (CONDITIONALS,), outward.beside
     )
 
 
@@ -196,6 +255,17 @@ def partners(spec: DataSpec, targets: Sequence[Target]) -> dict[str, np.ndarray]
             known = found.get(link.source, np.full(len(names), -1))
             found[link.source] = np.where(columns >= 0, columns, known)
     return found
+
+
+def _divided(x: Inputs) -> dict[str, Inputs]:
+    """Return what each encoder reads: its view, and the conditionals."""
+    y = {CONDITIONALS: x[CONDITIONALS]}
+    return {view: y | {view: x[view]} for view in x if view != CONDITIONALS}
+
+
+def _first(views: Views) -> Inputs:
+    """Return the first sample of [b, ...] arrays."""
+    return {view: leaf[0] for view, leaf in views.items()}
 
 
 def _batch(parts: Mapping[str, Inputs], observed: Views) -> Batch:

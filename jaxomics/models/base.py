@@ -81,6 +81,34 @@ class Sampling(NamedTuple):
     balanced: bool = False
 
 
+class Codes(NamedTuple):
+    """How views meet in z and leave it, in models that are linear there.
+
+    Each view is coded by a network of its own; codes, and what was read, meet in z linearly.
+    Decoders have one hidden layer, whose units act one by one on linear functions of z and the
+    conditionals. Explanations are much cheaper for it (`attribution.codes`).
+
+    Attributes:
+      read: (params, collections, batch) -> [b, inputs + conditionals] per view, what networks
+        read: the view's encoded features, then the conditionals, each a function of itself.
+      code: (params, collections, batch, read) -> [b, code] for the views of `read`, each from its
+        own. Of the batch counts what was measured, here and in `meet`.
+      meet: (params, collections, batch, codes, read) -> mean of z [b, latent], linear in both.
+      lift: (params, collections, z, conditionals) -> [b, hidden] per view, linear in both.
+      act: (params, collections, lifted) -> the hidden units [b, hidden] per view, one by one.
+      width: of the widest code.
+      beside: do the decoders' last layers read z and the conditionals, too, behind hidden units?
+    """
+
+    read: Callable[[Params, Collections, Batch], Views]
+    code: Callable[[Params, Collections, Batch, Views], Views]
+    meet: Callable[[Params, Collections, Batch, Views, Views], Array]
+    lift: Callable[[Params, Collections, Array, Array], Views]
+    act: Callable[[Params, Collections, Views], Views]
+    width: int
+    beside: bool
+
+
 class Tasks(NamedTuple):
     """What a fitted model can do, in evaluation mode; None = unsupported.
 
@@ -103,6 +131,7 @@ class Tasks(NamedTuple):
       translate: (params, collections, batch) -> {target view: [b, features]}, standardised;
         for translators without a latent that decodes.
       risk: (params, collections, batch) -> {head: [b, outputs]} of survival and regression.
+      codes: the parts of `encode` and `hidden`, where they are linear in between.
     """
 
     encode: Callable[[Params, Collections, Batch], tuple[Array, Array]] | None = None
@@ -115,6 +144,7 @@ class Tasks(NamedTuple):
     judge: Callable[[Params, Collections, Array], Array] | None = None
     translate: Callable[[Params, Collections, Batch], Views] | None = None
     risk: Callable[[Params, Collections, Batch], Views] | None = None
+    codes: Codes | None = None
 
 
 class Stage(NamedTuple):

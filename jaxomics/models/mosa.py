@@ -20,9 +20,10 @@ cells counted in the macro loss); `recommended` was chosen on validation folds o
 some thousand samples. docs/models/mosa.md lists every deviation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import Any, Literal
 
 import jax
@@ -37,6 +38,7 @@ from jaxomics.losses.contrastive import columns_margin, label_margin
 from jaxomics.losses.divergence import gaussian_kl, published_kl
 from jaxomics.losses.reconstruction import macro_mse, masked_mse
 from jaxomics.models.base import Aux, Model, Player, Tasks, Variables
+from jaxomics.models.mosa_codes import make_codes
 from jaxomics.models.optimizers import Decay, adam
 from jaxomics.models.withholding import Shown, Withholding, clipped, show
 from jaxomics.nn.latent import GaussianHead, draw
@@ -219,16 +221,34 @@ class Mosa(nn.Module):
           key: PRNG key of dropout.
           train: whether dropout is on.
         """
-        latents, skipped = [], 0.0
         words = stack_words(self.encoders, key, len(present)) if train else {}
-        for i, name in enumerate(self.spec.names):
-            h = self.encoders[name](inputs[name], self.slope, rate, words.get(name))
+        return self.meet(self.code(inputs, present, rate, words), inputs, present)
+
+    def code(
+        self,
+        inputs: Views,
+        present: Array,
+        rate: Array,
+        words: Mapping[str, Sequence[Array]] = MappingProxyType({}),
+    ) -> Views:
+        """Return the latent [b, view latent] of each view that is given; see `encode`."""
+        codes = {}
+        for name, read in inputs.items():
+            h = self.encoders[name](read, self.slope, rate, words.get(name))
             if self.config.presence:
-                h = jnp.where(present[:, i, None], h, 0.0)
-            latents.append(h)
-            if self.config.skip:
-                read = self.readers[name](inputs[name])
-                skipped += jnp.where(present[:, i, None], read, 0.0)
+                h = jnp.where(present[:, self.spec.names.index(name), None], h, 0.0)
+            codes[name] = h
+        return codes
+
+    def meet(self, codes: Views, inputs: Views, present: Array) -> tuple[Array, Array]:
+        """Return mean and variance of z from the latents of all views; see `encode`.
+
+        The mean is linear in latents and inputs.
+        """
+        skipped = 0.0
+        for i, name in enumerate(self.spec.names if self.config.skip else ()):
+            skipped += jnp.where(present[:, i, None], self.readers[name](inputs[name]), 0.0)
+        latents = [codes[name] for name in self.spec.names]
         if self.config.presence:
             latents.append(present.astype(jnp.float32))
         mean, variance = self.joint(jnp.concatenate(latents, axis=1))
@@ -351,8 +371,12 @@ def build(config: Config, spec: DataSpec) -> Model:
         own, parts = params[PLAYER], ("decoders", "writers") if config.skip else ("decoders",)
         return {v: jnp.concatenate([_kernel(own[f"{p}_{v}"]) for p in parts]) for v in spec.names}
 
+    def meet(variables: Params, codes: Views, inputs: Views, present: Array) -> Array:
+        return apply(variables, codes, inputs, present, method=Mosa.meet)[0]
+
     player = Player(PLAYER, loss, adam(config.decay))
-    tasks = Tasks(encode, decode, direct if linked else None, hidden, readout)
+    codes = make_codes(config, spec, PLAYER, partial(apply, method=Mosa.code), meet)
+    tasks = Tasks(encode, decode, direct if linked else None, hidden, readout, codes=codes)
     return Model(init, (player,), "sequential", tasks, monitor="reconstruction")
 
 

@@ -21,6 +21,14 @@ def prelu(x: Array, slope: Array) -> Array:
     return jnp.where(x > 0, x, slope * x)
 
 
+def activate(x: Array, activation: Activation, slope: Array | None = None) -> Array:
+    """Return the activation of x; `slope`, a scalar, is that of the two PReLUs."""
+    if activation in _FUNCTIONS:
+        return _FUNCTIONS[activation](x)
+    assert slope is not None, "a PReLU needs its slope"
+    return prelu(x, slope)
+
+
 class Dense(nn.Module):
     """Linear layer, weight and bias both uniform on +-start/sqrt(inputs).
 
@@ -85,12 +93,9 @@ class Mlp(nn.Module):
 
     def _activate(self, x: Array, slope: Array | None, name: str) -> Array:
         """Apply the activation; `prelu` makes its own parameter."""
-        if self.activation in _FUNCTIONS:
-            return _FUNCTIONS[self.activation](x)
         if self.activation == "prelu":
             slope = self.param(name, nn.initializers.constant(PRELU_START), ())
-        assert slope is not None, "prelu_shared needs the shared slope"
-        return prelu(x, slope)
+        return activate(x, self.activation, slope)
 
 
 def stack_words(stacks: Mapping[str, Mlp], key: Key, samples: int) -> dict[str, list[Array]]:

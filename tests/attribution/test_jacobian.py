@@ -234,7 +234,7 @@ def small_spec(told: bool) -> DataSpec:
 def question_of(name: str, double: bool) -> tuple[Bottleneck, Network, Any]:
     """What a model is asked, a network with parameters of no special values, and 4 samples.
 
-    In float64 its decoders stop before their last layers, where it has such.
+    In float64 its decoders stop before their last layers, and views meet in codes, where they do.
     """
     config = CONFIGS[name]
     fields = {k: v for k, v in SMALL.items() if k in type(config).__dataclass_fields__}
@@ -254,8 +254,9 @@ def question_of(name: str, double: bool) -> tuple[Bottleneck, Network, Any]:
     )
     asked = [resolve(text, FEATURES, 3) for text in VIEWS]
     x = jax.tree.map(np.asarray, data.x | {CONDITIONALS: data.conditionals})
-    stop = double and model.tasks.hidden is not None
-    return bottleneck(model, spec, asked, stop=stop), Network(params, variables.collections, {}), x
+    stop, codes = double and model.tasks.hidden is not None, model.tasks.codes is not None
+    question = bottleneck(model, spec, asked, stop=stop, codes=stop and codes)
+    return question, Network(params, variables.collections, {}), x
 
 
 def make_case(name: str, absent: str, *, told: bool) -> tuple[Network, Any, Any]:
