@@ -21,6 +21,7 @@ from jaxomics.figures.scores import MODES, feature_curve, metric_label, score_ba
 from jaxomics.figures.training import training_curves
 from jaxomics.models.registry import MODELS
 from jaxomics.page import Picture, Section, Table, write_report
+from jaxomics.report_explained import explained_section
 from jaxomics.report_scores import CLASSES, class_section, score_table
 
 __all__ = ["Picture", "Section", "Table", "run_report", "score_table", "write_report"]
@@ -52,7 +53,8 @@ def run_report(
     Read, as far as they exist: `config.json`, `metrics.jsonl`, and in `tables/` `views`,
     `dropped`, `scores` (or `cv`), `features` (or `cv_features`), `calibration`, `latent`
     (dimensions `z0, z1, ...`; another column is the class) and `measured_VIEW`, all parquet.
-    For what is missing the page says so.
+    For what is missing the page says so. Tables in `explained/`, as `jaxomics explain` writes
+    them, are shown as well.
 
     Args:
       run: the run folder.
@@ -79,6 +81,7 @@ def run_report(
         _training(folder, config),
         _scores(folder),
         *class_section(_score_rows(folder), _table(folder, "confusion")),
+        *explained_section(folder),
         *(
             [
                 _latent(folder, labels, _single_views(measured)),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jaxomics.attribution.targets import CONDITIONALS
 from jaxomics.commands.notes import left_out, tell
 from jaxomics.commands.options import Flag
 from jaxomics.commands.train import (
@@ -24,14 +25,20 @@ from jaxomics.data.io import read_cohort, write_table
 from jaxomics.data.simulate import Simulated, simulate_depmap, write_simulation
 from jaxomics.engine.fit import Recorder
 from jaxomics.estimator import Estimator
+from jaxomics.explanation import Explanation
 from jaxomics.metrics.imputation import score_imputation, summarise_imputation
 from jaxomics.metrics.intervals import LEVELS, calibration
 from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, join, score_rows
 from jaxomics.presets import preset
 from jaxomics.presets import quick as small_settings
+from jaxomics.report_explained import EXPLAINED
 from jaxomics.runfolder import describe_run, finish_run, start_run
 
 MODEL = "mosa"
+RESPONSE = "view:drugresponse"
+"""Target that is explained beside the latents."""
+EXPLAIN_DRAWS, QUICK_SAMPLES = 32, 16
+"""Gradients per sample, and samples explained in a quick demonstration."""
 DRAWS = 20
 """Posterior draws behind the standard deviations."""
 
@@ -81,13 +88,14 @@ def demo(
     overwrite: Flag = False,
     quiet: Flag = False,
 ) -> Demo:
-    """Run the main job on simulated cell lines: train, complete, score, draw, report.
+    """Run the main job on simulated cell lines: train, complete, score, explain, report.
 
     The cohort has seven views with holes whose true values are known. MOSA and four simple
-    methods fill them; all are scored on the same hidden cells.
+    methods fill them; all are scored on the same hidden cells. Latents and drug responses are
+    explained, and the planted biomarkers of the drugs looked up among what explains them.
 
     Args:
-      out: folder to write: a run folder with data/, completed/ and report.html.
+      out: folder to write: a run folder with data/, completed/, explained/ and report.html.
       quick: a tiny cohort and few epochs; for a first look, the scores mean little.
       seed: of the cohort and of training.
       overwrite: replace an existing demonstration.
@@ -110,6 +118,7 @@ def demo(
     deviations = estimator.uncertainty(draws=DRAWS)
     filled = {MODEL: estimator.impute(), **fill_simply(estimator, cohort, seed)}
     scores, features = score_hidden(filled, sim, cohort, seed)
+    explained = explain_outputs(estimator, cohort, sim, QUICK_SAMPLES if quick else None, seed)
     tables = {
         "latent": estimator.transform().reset_index(),
         "views": views_table(estimator, cohort),
@@ -122,6 +131,7 @@ def demo(
     completed = {f"completed/{name}": table for name, table in filled[MODEL].items()}
     spread = {f"completed/uncertainty/{name}": table for name, table in deviations.items()}
     named = {f"tables/{name}": table for name, table in tables.items()}
+    named |= {f"{EXPLAINED}/{name}": table for name, table in explained.items()}
     for name, table in {**named, **completed, **spread}.items():
         write_table(table, out / f"{name}.parquet", about)
     return Demo(scores, write_report(out, estimator, cohort))
@@ -147,6 +157,66 @@ def fill_simply(
             for view, fitted in estimator.preprocess_.views.items()
         }
     return filled
+
+
+def explain_outputs(
+    estimator: Estimator, cohort: MultiOmics, sim: Simulated, most: int | None, seed: int
+) -> dict[str, pd.DataFrame]:
+    """Explain latents and drug responses, and rank the biomarkers that were planted.
+
+    Args:
+      estimator: fitted.
+      cohort: its data.
+      sim: with the biomarkers.
+      most: explain so many samples; None = all.
+      seed: of the draws.
+
+    Returns:
+      Tables as `jaxomics explain` writes them, and `biomarkers` (see `rank_planted`).
+    """
+    found = estimator.explain(
+        cohort, target=["latent", RESPONSE], draws=EXPLAIN_DRAWS, samples=cohort.samples[:most],
+        seed=seed,
+    )  # fmt: skip
+    return {
+        "importance": found.importance(),
+        "views": found.views(),
+        "completeness": found.completeness(),
+        "top": found.top(),
+        "biomarkers": rank_planted(found, sim.biomarkers),
+    }
+
+
+def rank_planted(found: Explanation, biomarkers: pd.DataFrame) -> pd.DataFrame:
+    """Return the planted biomarkers of the outputs explained, with their ranks.
+
+    Args:
+      found: the explanation.
+      biomarkers: columns target_view, target, view, feature, effect.
+
+    Returns:
+      Columns output, view, feature, rank and candidates; features of the output's own view take
+      no part, since the best predictor of a response is another response.
+    """
+    names = [name for target in found.targets for name in target.names]
+    rows = []
+    for target_view, target, source, feature in biomarkers.iloc[:, :4].itertuples(index=False):
+        output = f"{target_view}/{target}"
+        view = source if source in found.features else CONDITIONALS
+        if output not in names or feature not in found.features[view]:
+            continue
+        sizes = {
+            name: np.asarray(values)[names.index(output)]
+            for name, values in found.totals.absolute.items()
+            if name != target_view
+        }
+        own, every = (
+            sizes[view][found.features[view].index(feature)],
+            np.concatenate([*sizes.values()]),
+        )
+        rows.append((output, view, feature, 1 + int((every > own).sum()), len(every)))
+    columns = ["output", "view", "feature", "rank", "candidates"]
+    return pd.DataFrame(rows, columns=pd.Index(columns)).sort_values("rank", ignore_index=True)
 
 
 def hidden_cells(cohort: MultiOmics, view: str) -> dict[str, np.ndarray]:

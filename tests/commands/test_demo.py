@@ -33,3 +33,15 @@ def test_demo_scores_every_method_on_the_same_cells(
         kept = given.reindex(index=completed.index, columns=completed.columns)
         known = kept.notna().to_numpy()
         np.testing.assert_array_equal(completed.to_numpy()[known], kept.to_numpy()[known])
+    explained = {path.stem for path in (out / "explained").iterdir()}
+    assert explained == {"importance", "views", "completeness", "top", "biomarkers"}
+    importance = read_table(out / "explained" / "importance.parquet")
+    assert set(importance["target"]) == {"latent", "view:drugresponse"}
+    known = read_table(out / "explained" / "biomarkers.parquet")
+    assert len(known)
+    assert known["rank"].between(1, known["candidates"]).all()
+    assert set(known["output"].str.partition("/")[0]) == {"drugresponse"}
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "What drives the outputs" in page
+    for feature in known["feature"]:
+        assert feature in page
