@@ -29,6 +29,7 @@ from sklearn.model_selection import KFold
 from jaxomics.comparators import lasso, linear, registry, ridge, tdimpute
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, read_table, write_table
+from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.metrics.tables import ALL_FOLDS, SCORE_COLUMNS
 from jaxomics.metrics.translation import NINE, evaluate_translation
 
@@ -110,6 +111,7 @@ METHODS: dict[str, Translator] = {
 
 def main(options: Options) -> None:
     """Run what has not been run, and show the table of all that has."""
+    use_compilation_cache()
     views = (*options.source, options.target)
     cohort = read_cohort(options.data, views=list(views))
     paired = cohort.samples[np.all([cohort.present(view) for view in views], axis=0)]
@@ -177,7 +179,7 @@ def wide(scores: pd.DataFrame) -> str:
     means = scores[(scores["fold"] == ALL_FOLDS) & scores["metric"].isin(SHOWN)]
     table = means.pivot_table(index="model", columns="metric", values="value", sort=False)
     order = [name for name in METHODS if name in table.index]
-    return table.loc[order, list(SHOWN)].round(4).to_string()
+    return table.reindex(index=order, columns=list(SHOWN)).round(4).to_string()
 
 
 if __name__ == "__main__":

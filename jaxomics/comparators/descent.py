@@ -54,14 +54,15 @@ class Problem(NamedTuple):
     """What targets that were measured in the same samples share.
 
     Attributes:
-      x: [samples, features], centred over these samples, and 0 in the others.
+      x: [samples, features], centred over these samples, and 0 in the others; None where X'X is
+        there and has fewer cells, so that nothing depends on the number of samples.
       count: number n of these samples.
       gram: X'X / n [features, features], or None where it does not pay.
     """
 
-    x: Array
+    x: Any
     count: Array
-    gram: Array | None
+    gram: Any
 
 
 class Targets(NamedTuple):
@@ -201,7 +202,9 @@ def _fit(
     pays = features**2 <= min(GRAM_CELLS, 4 * FIRST_SET**2 * y.shape[1])
     shared = jnp.asarray(centred)
     problem = Problem(
-        shared, jnp.asarray(count, dtype), shared.T @ shared / count if pays else None
+        None if pays and features < 2 * len(x) else shared,
+        jnp.asarray(count, dtype),
+        shared.T @ shared / count if pays else None,
     )
     step = max(CHUNK_CELLS // max(features, 1), 1)
     parts = []
@@ -219,19 +222,22 @@ def _solve(
     problem: Problem, targets: Targets, alpha: float, tolerance: float, weights: np.ndarray
 ) -> tuple[csr_array, np.ndarray]:
     """Return weights and gaps of a chunk of targets that starts from dense weights."""
-    open_, gap = np.arange(len(weights)), np.zeros(len(weights))
-    for _ in range(MAX_ROUNDS):
-        rows = _cycled(open_)
-        part = Targets(targets.correlation[rows], targets.power[rows])
-        slope, found = (
-            np.asarray(each)[: len(open_)] for each in certify(problem, part, weights[rows], alpha)
-        )
-        gap[open_] = found
-        unfinished = found > tolerance * targets.power[open_]
-        open_, slope = open_[unfinished], slope[unfinished]
+    open_, gap = np.arange(len(weights)), targets.power.astype(np.float64)
+    slope = targets.correlation
+    for rounds in range(MAX_ROUNDS):
+        if rounds or weights.any():  # else the slope is known, and the power bounds the gap
+            rows = _cycled(open_)
+            part = Targets(targets.correlation[rows], targets.power[rows])
+            slope, found = (
+                np.asarray(each)[: len(open_)]
+                for each in certify(problem, part, weights[rows], alpha)
+            )
+            gap[open_] = found
+            unfinished = found > tolerance * targets.power[open_]
+            open_, slope = open_[unfinished], slope[unfinished]
         if not len(open_):
             break
-        wanted = np.maximum(0.3 * tolerance * targets.power, 0.1 * gap)
+        wanted = np.maximum(0.3 * tolerance * targets.power, 0.03 * gap)
         _improve(problem, targets, alpha, weights, open_, slope, wanted.astype(weights.dtype))
     return csr_array(weights), gap
 
@@ -303,10 +309,8 @@ def certify(
 ) -> tuple[Array, Array]:
     """Return X'(y - Xw) / n [targets, features] and the duality gap [targets]."""
     x, count, gram = problem
-    if gram is not None and len(gram) < 2 * len(x):
-        slope = targets.correlation - weights @ gram
-    else:
-        slope = targets.correlation - (weights @ x.T) @ x / count
+    product = weights @ gram if x is None else (weights @ x.T) @ x / count
+    slope = targets.correlation - product
     return slope, _gap(targets, weights, slope, alpha)
 
 
