@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from jaxomics.data.batch import Data, Standard
+from jaxomics.errors import InputError
 from jaxomics.inference import Member, assess, classify
 from jaxomics.metrics.classification import ALL, PROBABILITY
 from jaxomics.models.base import Model
@@ -34,6 +35,9 @@ def predict(
       Columns sample, view, and what the model has: class and p_CLASS, the probability of each
       class; and the columns of further outcomes (`Outcomes.columns`). A row per sample and view
       that measures it, sorted by sample; the view is `all` where the model reads all together.
+
+    Raises:
+      InputError: the model was trained with nothing to predict.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     if model.tasks.classify is not None:
@@ -44,11 +48,16 @@ def predict(
     if model.tasks.risk is not None:
         for head, values in assess(model, members, data, standard).items():
             found.setdefault(ALL, {}).update(outcomes.columns(head, values))
+    if not found:
+        raise InputError(
+            "expected a run that was trained with classes or other outcomes, found none of them; "
+            "train with a label column"
+        )
     tables = []
-    for view, columns in found.items():
+    for view in (name for name in [*data.x, ALL] if name in found):
         masks = data.observed.values() if view == ALL else [data.observed[view]]
         here = np.any([np.asarray(mask).any(axis=1) for mask in masks], axis=0)
-        table = pd.DataFrame({"sample": samples, "view": view, **columns})
+        table = pd.DataFrame({"sample": samples, "view": view, **found[view]})
         tables.append(table[here])
     whole = pd.concat(tables, ignore_index=True)
     return whole.sort_values("sample", kind="stable", ignore_index=True)
