@@ -95,5 +95,7 @@ def moments(
     count = total(weight)
     share = weight / jnp.maximum(count, 1.0)
     mean = total(share[:, None] * x)
-    variance = total(share[:, None] * (x - mean[None]) ** 2)
+    # The variance is least about the mean, so it has no gradient in it.
+    deviation = x - jax.lax.stop_gradient(mean)[None]
+    variance = total(share[:, None] * deviation**2)
     return (mean, variance), count > 0
