@@ -163,13 +163,13 @@ def lasso_path(
 
 def largest_alpha(x: np.ndarray, y: np.ndarray) -> float:
     """Return the smallest penalty at which all weights of all targets are 0."""
-    steepest = [0.0]
+    steepest = 0.0
     for seen, columns in column_patterns(~np.isnan(y)):
-        own_x, own_y = x[seen], y[np.ix_(seen, columns)]
-        if len(own_y):
-            products = (own_x - own_x.mean(axis=0)).T @ (own_y - own_y.mean(axis=0))
-            steepest.append(np.abs(products).max(initial=0.0) / len(own_y))
-    return float(max(steepest))
+        centred = x[seen] - x[seen].sum(axis=0) / max(int(seen.sum()), 1)
+        for rows in _chunks(len(columns), x.shape[1]):  # centred x makes the mean of y vanish
+            products = centred.T @ y[np.ix_(seen, columns[rows])] / max(int(seen.sum()), 1)
+            steepest = max(steepest, np.abs(products).max(initial=0.0))
+    return float(steepest)
 
 
 def _checked(
@@ -206,16 +206,20 @@ def _fit(
         jnp.asarray(count, dtype),
         shared.T @ shared / count if pays else None,
     )
-    step = max(CHUNK_CELLS // max(features, 1), 1)
     parts = []
-    for first in range(0, y.shape[1], step):
-        rows = slice(first, first + step)
+    for rows in _chunks(y.shape[1], features):
         own = np.where(seen[:, None], y[:, rows] - y_mean[rows], 0).astype(dtype)
         targets = Targets(own.T @ centred / dtype.type(count), (own**2).sum(0) / dtype.type(count))
         parts.append(_solve(problem, targets, alpha, tolerance, start[rows].toarray()))
     weights = csr_array(vstack([part for part, _ in parts]))
     gap = np.concatenate([gap for _, gap in parts])
     return Solution(weights, y_mean - weights @ x_mean, gap, alpha)
+
+
+def _chunks(targets: int, features: int) -> Iterator[slice]:
+    """Yield slices of the targets that are held densely at once."""
+    step = max(CHUNK_CELLS // max(features, 1), 1)
+    return (slice(first, first + step) for first in range(0, targets, step))
 
 
 def _solve(
