@@ -5,6 +5,7 @@
     python eval/speed.py cv --torch torchenv/bin/python --out cv.json
     python eval/speed.py attribution --torch torchenv/bin/python --out attribution.json
     python eval/speed.py modis --torch torchenv/bin/python --out modis.json
+    python eval/speed.py omitrans --torch torchenv/bin/python --out omitrans.json
     python eval/speed.py lasso --out lasso.json
 
 `step` takes about five minutes on 2 cores, at 52 million parameters; `paper` trains one epoch at

@@ -41,7 +41,7 @@ class StepTime(NamedTuple):
       steps_s: seconds per step, one entry per call of the program.
       parameters: trainable scalars.
       program_gib: what the compiler plans to hold at once, arguments included, in GiB.
-      loss: of the last epoch.
+      loss: what the model monitors, in the last epoch.
     """
 
     begin_s: float
@@ -88,7 +88,7 @@ def time_training(
         )
         carry = jax.block_until_ready((state, control))
         seconds.append((time.perf_counter() - begun) / (count * steps))
-        done, loss = done + count, float(metrics["train"]["loss"][count - 1])
+        done, loss = done + count, float(metrics["train"][model.monitor][count - 1])
     params = carry[0].params
     size = sum(leaf.size for leaf in jax.tree.leaves(params))
     plan = compiled.memory_analysis()
