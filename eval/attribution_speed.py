@@ -66,15 +66,15 @@ def problem(views: tuple[str, ...], most: int | None = None) -> tuple[Any, Any, 
     import jax.numpy as jnp
     from speed import STEP
 
-    from jaxomics import presets
     from jaxomics.attribution.jacobian import Points
     from jaxomics.attribution.targets import CONDITIONALS, Network, Target, bottleneck
     from jaxomics.data.batch import gather
     from jaxomics.explain_work import read_alone
     from jaxomics.models import mosa
+    from jaxomics.presets import preset
 
     spec, data, standard = simulated(STEP)
-    config = presets.PAPER.config
+    config = preset("mosa", "paper").config
     model, reader = mosa.build(config, spec), mosa.build(config, read_alone(spec))
     batch = gather(data, standard, jnp.arange(2 * POINTS), jnp.ones(2 * POINTS))
     params = jax.jit(model.init)(jax.random.key(0), batch)
