@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,8 +31,10 @@ from jaxomics.comparators import lasso, linear, registry, ridge, tdimpute
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, read_table, write_table
 from jaxomics.engine.devices import use_compilation_cache
+from jaxomics.estimator import Estimator
 from jaxomics.metrics.tables import ALL_FOLDS, SCORE_COLUMNS
 from jaxomics.metrics.translation import NINE, evaluate_translation
+from jaxomics.presets import preset
 
 SHOWN = (*NINE, "mean_r2_varying", "n_constant", "median_r")
 """Metrics of the printed table."""
@@ -97,6 +100,25 @@ def simple(name: str, config: ridge.Directed | None = None) -> Translator:
     return translate
 
 
+def network(**changed: Any) -> Translator:
+    """Return OmiTrans as its preset `recommended` has it, but for some fields.
+
+    Args:
+      **changed: fields of `Config` or `Hyper`.
+    """
+
+    def translate(task: Task) -> pd.DataFrame:
+        settings = preset("omitrans", "recommended")
+        hyper = {name: value for name, value in changed.items() if hasattr(settings.hyper, name)}
+        own = {name: value for name, value in changed.items() if name not in hyper}
+        config = replace(settings.config, source=task.source, target=(task.target,), **own)
+        settings = replace(settings, config=config, hyper=settings.hyper.replace(**hyper))
+        fitted = Estimator(settings, model="omitrans", seed=task.seed).fit(task.train)
+        return fitted.translate(task.test, source=task.source, target=task.target)
+
+    return translate
+
+
 METHODS: dict[str, Translator] = {
     "mean": simple("mean"),
     "knn": simple("knn"),
@@ -105,6 +127,9 @@ METHODS: dict[str, Translator] = {
     "ridge, one penalty": simple("ridge", ridge.Config(components=None, shared=True)),
     "lasso": simple("lasso", lasso.Config()),
     "tdimpute": simple("tdimpute", tdimpute.Config()),
+    "omitrans": network(),
+    "omitrans, GAN": network(gan="vanilla"),
+    "omitrans, conditional GAN": network(gan="vanilla", distance_weight=0.0),
 }
 """Every method, from the simplest on."""
 
