@@ -26,31 +26,26 @@ drawn. docs/models/modis.md lists what the options change.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Literal
+from functools import lru_cache, partial
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from flax import struct
 
 from jaxomics.data.batch import Batch, DataSpec, ViewSpec
 from jaxomics.errors import InputError
 from jaxomics.losses.adversarial import class_loss, confusion_loss, source_loss
 from jaxomics.losses.clustering import clustering
-from jaxomics.losses.masked import count, masked_mean, split_axis
+from jaxomics.losses.masked import count, masked_mean
 from jaxomics.losses.reconstruction import masked_mse
 from jaxomics.models.base import Aux, Model, Player, Sampling, Tasks, Variables
-from jaxomics.nn.mlp import Dense
-from jaxomics.nn.norm import NormedDense
+from jaxomics.models.modis_networks import Discriminator, Vaes
 from jaxomics.nn.start import start
 from jaxomics.types import Array, Collections, Key, Metrics, Params, Views
 
 DISCRIMINATOR, VAE = "discriminator", "vae"
-EPSILON, MOMENTUM = 0.8, 0.9
-"""Of the batch norms. The published code hands 0.8 over where PyTorch expects epsilon."""
-SLOPE = 0.2
 
 
 @dataclass(frozen=True)
@@ -139,95 +134,136 @@ class Hyper(struct.PyTreeNode):
     class_weight: dict[str, float] = field(default_factory=dict)
 
 
-class Encoder(nn.Module):
-    """Mean and log-variance of z given one view."""
+class Game(NamedTuple):
+    """The two players on data of one shape, as pure functions of parameters and batches.
 
-    widths: tuple[int, ...]
-    latent: int
-
-    @nn.compact
-    def __call__(self, x: Array, weight: Array, train: bool) -> tuple[Array, Array]:
-        """Map [b, features], rows of weight 0 aside, to two arrays [b, latent]."""
-        for i, units in enumerate(self.widths[:-1]):
-            x = _hidden_layer(i, units, x, weight, train)
-        x = Dense(self.widths[-1], name="linear")(x)
-        mean, log_variance = jnp.split(Dense(2 * self.latent, name="heads")(x), 2, axis=1)
-        return mean, log_variance
-
-
-class Decoder(nn.Module):
-    """One view given z."""
-
-    widths: tuple[int, ...]
-    features: int
-    activation: Literal["sigmoid", "linear"]
-
-    @nn.compact
-    def __call__(self, x: Array, weight: Array, train: bool) -> Array:
-        """Map [b, latent], rows of weight 0 aside, to [b, features]."""
-        for i, units in enumerate(self.widths):
-            x = _hidden_layer(i, units, x, weight, train)
-        x = Dense(self.features, name="out")(x)
-        return nn.sigmoid(x) if self.activation == "sigmoid" else x
-
-
-def _hidden_layer(i: int, units: int, x: Array, weight: Array, train: bool) -> Array:
-    """Return leaky ReLU of a normed linear layer, [b, units]."""
-    layer = NormedDense(units, EPSILON, MOMENTUM, name=f"normed_{i}")
-    return nn.leaky_relu(layer(x, weight, train=train, axis_name=split_axis()), SLOPE)
-
-
-class Vaes(nn.Module):
-    """The autoencoders of all views."""
+    Attributes:
+      config: sizes and forms.
+      spec: views and classes.
+      vaes: the autoencoders, whose parameters and running statistics are those of one player.
+      critic: the discriminator.
+    """
 
     config: Config
     spec: DataSpec
+    vaes: Vaes
+    critic: Discriminator
 
-    def setup(self) -> None:
-        """Name the parts, so that parameters read encoders_VIEW, decoders_VIEW."""
-        config, views = self.config, self.spec.views
-        self.encoders = {v.name: Encoder(config.widths(v), config.latent) for v in views}
-        self.decoders = {
-            v.name: Decoder(config.widths(v)[::-1], v.features, config.output_activation)
-            for v in views
-        }
+    def init(self, key: Key, batch: Batch) -> Variables:
+        """Return fresh parameters of both players, and running statistics."""
+        keys = jax.random.split(key)
+        own = start(self.vaes, keys[0], batch.x, batch.weight)
+        z = jnp.zeros((len(self.spec.views), 2, self.config.latent))
+        params = {VAE: own["params"], DISCRIMINATOR: start(self.critic, keys[1], z)["params"]}
+        return Variables(params, {VAE: own["batch_stats"]})
 
-    def encode(self, x: Views, weight: Views, train: bool) -> tuple[Array, Array]:
-        """Return means and log-variances, both [views, b, latent]."""
-        found = [self.encoders[v](x[v], weight[v], train) for v in self.spec.names]
-        means, log_variances = zip(*found, strict=True)
-        return jnp.stack(means), jnp.stack(log_variances)
+    def posteriors(
+        self, params: Params, collections: Collections, batch: Batch, weight: Views
+    ) -> tuple[Array, Array]:
+        """Return means and log-variances of z at rest, both [views, b, latent]."""
+        variables = {"params": params[VAE], "batch_stats": collections[VAE]}
+        return self.vaes.apply(variables, batch.x, weight, False, method=Vaes.encode)  # pyright: ignore
 
-    def decode(self, z: Array, weight: Views, train: bool) -> Views:
-        """Return the views [b, features] of latents [views, b, latent]."""
-        return {v: self.decoders[v](z[i], weight[v], train) for i, v in enumerate(self.spec.names)}
+    def discriminate(self, params: Params, z: Array) -> tuple[Array, Array, Array]:
+        """Return h, a and c of latents [..., latent]."""
+        return self.critic.apply({"params": params[DISCRIMINATOR]}, z)  # pyright: ignore
 
-    def write(self, z: Array) -> Views:
-        """Return all views [b, features] of the same latents [b, latent], at rest."""
-        rows = jnp.ones(len(z))
-        return {v: self.decoders[v](z, rows, False) for v in self.spec.names}
+    def discriminator_loss(
+        self,
+        params: Params,
+        collections: Collections,
+        batch: Batch,
+        key: Key,
+        hyper: Hyper,
+        *,
+        train: bool,
+    ) -> tuple[Array, Aux]:
+        """Return L_D; the autoencoders are at rest."""
+        weight = present(self.spec, batch)
+        mean, log_variance = self.posteriors(params, collections, batch, weight)
+        z = sampled(jax.random.fold_in(key, 0), mean, log_variance) if train else mean
+        hidden, source, logits = self.discriminate(params, z)
+        rows = stacked(self.spec, weight)
+        shared, metrics = class_terms(self.spec, batch, hidden, logits, rows, hyper)
+        named = source_loss(source, rows)
+        total = hyper.adversarial_weight * named + shared
+        right = jnp.argmax(source, axis=2) == jnp.arange(len(rows))[:, None]
+        accuracy = masked_mean(right.astype(jnp.float32), rows)
+        metrics |= {"loss": total, "source": named, "view_accuracy": accuracy}
+        return total, Aux(metrics, {})
 
-    def __call__(self, x: Views, weight: Views) -> Views:
-        """Run everything once; used to make the parameters."""
-        return self.decode(self.encode(x, weight, False)[0], weight, False)
+    def vae_loss(
+        self,
+        params: Params,
+        collections: Collections,
+        batch: Batch,
+        key: Key,
+        hyper: Hyper,
+        *,
+        train: bool,
+    ) -> tuple[Array, Aux]:
+        """Return L_VAE; in training, on the statistics of the batch."""
+        weight = present(self.spec, batch)
+        run: Callable[..., Any] = partial(self.vaes.apply, mutable=["batch_stats"])
+        variables: Any = {"params": params[VAE], "batch_stats": collections[VAE]}
+        (mean, log_variance), new = run(variables, batch.x, weight, train, method=Vaes.encode)
+        z = sampled(jax.random.fold_in(key, 1), mean, log_variance) if train else mean
+        output, new = run(variables | new, z, weight, train, method=Vaes.decode)
+        hidden, source, logits = self.discriminate(params, z)
+        rows = stacked(self.spec, weight)
+        shared, metrics = class_terms(self.spec, batch, hidden, logits, rows, hyper)
+        own, found = vae_terms(
+            self.config, self.spec, batch, rows, mean, log_variance, output, hyper
+        )
+        confused = confusion_loss(source, rows)
+        total = own + hyper.adversarial_weight * confused + shared
+        metrics |= {"loss": total, "confusion": confused} | found
+        return total, Aux(metrics, {VAE: new["batch_stats"]} if train else collections)
+
+    def views(
+        self, params: Params, collections: Collections, batch: Batch
+    ) -> dict[str, tuple[Array, Array]]:
+        """Return mean and variance of z given each view alone."""
+        weight = present(self.spec, batch)
+        mean, log_variance = self.posteriors(params, collections, batch, weight)
+        return {v: (mean[i], jnp.exp(log_variance[i])) for i, v in enumerate(self.spec.names)}
+
+    def encode(self, params: Params, collections: Collections, batch: Batch) -> tuple[Array, Array]:
+        """Return mean and variance of z, means over the views that a row has."""
+        found = self.views(params, collections, batch)
+        rows = stacked(self.spec, present(self.spec, batch))[:, :, None]
+        share = rows / jnp.maximum(jnp.sum(rows, axis=0, keepdims=True), 1.0)
+        mean, variance = (
+            jnp.sum(share * jnp.stack([found[v][i] for v in self.spec.names]), axis=0)
+            for i in (0, 1)
+        )
+        return mean, variance
+
+    def decode(
+        self, params: Params, collections: Collections, z: Array, conditionals: Array
+    ) -> Views:
+        """Return all views [b, features] of latents; there are no conditionals to heed."""
+        variables = {"params": params[VAE], "batch_stats": collections[VAE]}
+        return self.vaes.apply(variables, z, method=Vaes.write)  # pyright: ignore
+
+    def judge(self, params: Params, collections: Collections, z: Array) -> Array:
+        """Return logits of classes of latents, whichever view they come from."""
+        return self.discriminate(params, z)[2]
+
+    def classify(self, params: Params, collections: Collections, batch: Batch) -> Views:
+        """Return logits of classes given each view alone."""
+        found = self.views(params, collections, batch)
+        return {v: self.judge(params, collections, z) for v, (z, _) in found.items()}
 
 
-class Discriminator(nn.Module):
-    """Trunk, and heads for the view and the class."""
+def discriminator_adam(hyper: Hyper) -> optax.GradientTransformation:
+    """Return the discriminator's update rule."""
+    return optax.adam(hyper.learning_rate * hyper.discriminator_rate)
 
-    widths: tuple[int, ...]
-    views: int
-    classes: int
 
-    @nn.compact
-    def __call__(self, z: Array) -> tuple[Array, Array, Array]:
-        """Map [views, b, latent] to h, a, c: [views, b, units], and logits of views and classes."""
-        x = z.reshape(-1, z.shape[-1])
-        for i, units in enumerate(self.widths):
-            x = nn.leaky_relu(Dense(units, name=f"hidden_{i}")(x), SLOPE)
-        parts = x, Dense(self.views, name="view")(x), Dense(self.classes, name="class")(x)
-        hidden, source, classes = (part.reshape(*z.shape[:-1], -1) for part in parts)
-        return hidden, source, classes
+def vae_adam(hyper: Hyper) -> optax.GradientTransformation:
+    """Return the autoencoders' update rule."""
+    return optax.adam(hyper.learning_rate)
 
 
 @lru_cache(maxsize=32)
@@ -238,119 +274,25 @@ def build(config: Config, spec: DataSpec) -> Model:
       InputError: fewer than two views or two classes, or widths that cannot be read.
     """
     classes = max(len(spec.classes), config.classes)
-    _check(config, spec, classes)
-    names, vaes = spec.names, Vaes(config, spec)
-    critic = Discriminator(config.discriminator, len(names), classes)
-    run: Callable[..., Any] = vaes.apply
-
-    def init(key: Key, batch: Batch) -> Variables:
-        keys = jax.random.split(key)
-        own = start(vaes, keys[0], batch.x, batch.weight)
-        z = jnp.zeros((len(names), 2, config.latent))
-        params = {VAE: own["params"], DISCRIMINATOR: start(critic, keys[1], z)["params"]}
-        return Variables(params, {VAE: own["batch_stats"]})
-
-    def at_rest(params: Params, collections: Collections, *given: Any, method: Any) -> Any:
-        variables = {"params": params[VAE], "batch_stats": collections[VAE]}
-        return run(variables, *given, method=method)
-
-    def discriminate(params: Params, z: Array) -> tuple[Array, Array, Array]:
-        return critic.apply({"params": params[DISCRIMINATOR]}, z)  # pyright: ignore
-
-    def discriminator_loss(
-        params: Params,
-        collections: Collections,
-        batch: Batch,
-        key: Key,
-        hyper: Hyper,
-        *,
-        train: bool,
-    ) -> tuple[Array, Aux]:
-        weight = present(spec, batch)
-        mean, log_variance = at_rest(
-            params, collections, batch.x, weight, False, method=Vaes.encode
-        )
-        z = sampled(jax.random.fold_in(key, 0), mean, log_variance) if train else mean
-        hidden, source, logits = discriminate(params, z)
-        rows = stacked(spec, weight)
-        shared, metrics = class_terms(spec, batch, hidden, logits, rows, hyper)
-        named = source_loss(source, rows)
-        total = hyper.adversarial_weight * named + shared
-        right = jnp.argmax(source, axis=2) == jnp.arange(len(names))[:, None]
-        accuracy = masked_mean(right.astype(jnp.float32), rows)
-        return total, Aux({"loss": total, "source": named, "view_accuracy": accuracy} | metrics, {})
-
-    def vae_loss(
-        params: Params,
-        collections: Collections,
-        batch: Batch,
-        key: Key,
-        hyper: Hyper,
-        *,
-        train: bool,
-    ) -> tuple[Array, Aux]:
-        weight = present(spec, batch)
-        variables = {"params": params[VAE], "batch_stats": collections[VAE]}
-        (mean, log_variance), new = run(
-            variables, batch.x, weight, train, method=Vaes.encode, mutable=["batch_stats"]
-        )
-        z = sampled(jax.random.fold_in(key, 1), mean, log_variance) if train else mean
-        output, new = run(
-            variables | new, z, weight, train, method=Vaes.decode, mutable=["batch_stats"]
-        )
-        hidden, source, logits = discriminate(params, z)
-        rows = stacked(spec, weight)
-        shared, metrics = class_terms(spec, batch, hidden, logits, rows, hyper)
-        own, found = vae_terms(config, spec, batch, rows, mean, log_variance, output, hyper)
-        confused = confusion_loss(source, rows)
-        total = own + hyper.adversarial_weight * confused + shared
-        metrics |= {"loss": total, "confusion": confused} | found
-        return total, Aux(metrics, {VAE: new["batch_stats"]} if train else collections)
-
-    def views(params: Params, collections: Collections, batch: Batch) -> dict:
-        weight = present(spec, batch)
-        mean, log_variance = at_rest(
-            params, collections, batch.x, weight, False, method=Vaes.encode
-        )
-        return {v: (mean[i], jnp.exp(log_variance[i])) for i, v in enumerate(names)}
-
-    def encode(params: Params, collections: Collections, batch: Batch) -> tuple[Array, Array]:
-        found, weight = views(params, collections, batch), present(spec, batch)
-        rows = jnp.maximum(sum(weight[v] for v in names), 1.0)[:, None]
-        mean, variance = (
-            sum(weight[v][:, None] * found[v][i] for v in names) / rows for i in (0, 1)
-        )
-        return jnp.asarray(mean), jnp.asarray(variance)
-
-    def decode(params: Params, collections: Collections, z: Array, conditionals: Array) -> Views:
-        return at_rest(params, collections, z, method=Vaes.write)
-
-    def classify(params: Params, collections: Collections, batch: Batch) -> Views:
-        found = views(params, collections, batch)
-        return {v: judge(params, collections, found[v][0]) for v in names}
-
-    def judge(params: Params, collections: Collections, z: Array) -> Array:
-        return discriminate(params, z)[2]
-
-    def critic_adam(hyper: Hyper) -> Any:
-        rate = hyper.learning_rate * hyper.discriminator_rate
-        return optax.adam(rate)
-
-    players = (
-        Player(DISCRIMINATOR, discriminator_loss, critic_adam),
-        Player(VAE, vae_loss, lambda hyper: optax.adam(hyper.learning_rate)),
-    )
+    _check(spec, classes)
+    widths = tuple(config.widths(view) for view in spec.views)
+    vaes = Vaes(spec, widths, config.latent, config.output_activation)
+    critic = Discriminator(config.discriminator, len(spec.views), classes)
+    game = Game(config, spec, vaes, critic)
     return Model(
-        init,
-        players,
+        game.init,
+        (
+            Player(DISCRIMINATOR, game.discriminator_loss, discriminator_adam),
+            Player(VAE, game.vae_loss, vae_adam),
+        ),
         "sequential",
-        Tasks(encode, decode, views=views, classify=classify, judge=judge),
+        Tasks(game.encode, game.decode, views=game.views, classify=game.classify, judge=game.judge),
         monitor=f"{VAE}/loss",
         sampling=Sampling("per_view", config.epoch_length, config.balanced),
     )
 
 
-def _check(config: Config, spec: DataSpec, classes: int) -> None:
+def _check(spec: DataSpec, classes: int) -> None:
     """Raise if there is nothing to align or to tell apart."""
     if len(spec.views) < 2:
         raise InputError(
@@ -362,8 +304,6 @@ def _check(config: Config, spec: DataSpec, classes: int) -> None:
             f"modis needs at least 2 classes, found {classes}; name the column of labels, or say "
             "how many classes there are (--classes)"
         )
-    for view in spec.views:
-        config.widths(view)
 
 
 def present(spec: DataSpec, batch: Batch) -> Views:
