@@ -37,6 +37,8 @@ CALLS = 50
 """About so many calls of the compiled program, between which progress is told and kept."""
 MOST_ROWS = 32
 """Most samples per device and call."""
+LITTLE = 2e8
+"""Samples x draws x latents x features of work that takes less time than to compile it well."""
 
 
 class Work:
@@ -142,7 +144,8 @@ class Work:
         def own_strip(shared: tuple[Network, Samples], own: Array) -> tuple[Totals, Account]:
             return strip(*shared, own, key)
 
-        program = layout.strips(own_strip)
+        work = len(rows) * self.plan.draws * self.latent * sum(map(len, self.features.values()))
+        program = layout.strips(own_strip, hasty=work < LITTLE)
         shared = layout.share((self.networks, self.samples))
         size = len(devices)
         length = int(np.clip(-(-len(rows) // (size * CALLS)), 1, MOST_ROWS))
@@ -174,7 +177,7 @@ class Work:
         settings = versions, self._devices(), self.plan, self.how, self.seed, self.absent, texts
         found = hashlib.sha256(repr(settings).encode())
         for leaf in jax.tree.leaves((rows, self.networks, self.samples)):
-            found.update(np.ascontiguousarray(leaf))
+            found.update(np.asarray(leaf).tobytes())
         return found.hexdigest()
 
     def _question(self, asked: list[Target]) -> Question:

@@ -70,9 +70,9 @@ class Halfway:
     def save(self, part: int, done: int, result: Any) -> None:
         """Keep the result of the first steps of a part, a pytree of arrays."""
         begun = time.monotonic()
-        leaves = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(result))}
+        leaves: dict[str, Any] = {f"leaf{i}": x for i, x in enumerate(jax.tree.leaves(result))}
         with whole_file(self._file(part)) as temporary:
-            np.savez(temporary, done=done, **leaves)
+            np.savez(temporary, **leaves, done=done)
         self._saved = time.monotonic()
         self._pause = max(SAVE_SECONDS, PACE * (self._saved - begun))
 

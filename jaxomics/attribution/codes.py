@@ -102,8 +102,9 @@ def coded_sums(
         rows = choose(part, lambda part=part: _through(coded, params, here, part))
         first = 0
         for name, own in columns.items():
-            found[name] = found[name].at[:, own].add(rows[:, first : first + len(own)])
-            first += len(own)
+            mine, first = rows[:, first : first + len(own)], first + len(own)
+            whole = len(own) == found[name].shape[1]  # then columns are in order
+            found[name] = found[name] + mine if whole else found[name].at[:, own].add(mine)
     for name, slopes in here.from_side.items():
         found[name] = found[name].at[:hidden].add(slopes * (here.slope.T @ moves[name]))
     arranged: Inputs = {}
@@ -150,14 +151,15 @@ def _look(
     one = jax.tree.map(lambda leaf: leaf[0], (read, z, side))
     codes = coded.code(params, one[0])
     meeting = jax.jacrev(lambda c, r: coded.meet(params, c, r), argnums=(0, 1))
-    lifting = jax.jacrev(lifted, argnums=(0, 1))
+    from_code, from_read = meeting(codes, one[0])
+    from_z, from_side = jax.jacrev(lifted, argnums=(0, 1))(one[1], one[2])
     shapes = jax.eval_shape(lambda z, side: coded.lift(params, z, side), *one[1:])
     places, first = {}, 0
     for name in sorted(shapes):
         places[name] = slice(first, first + shapes[name].shape[0])
         first = places[name].stop
-    here = _Here(read, moved, *meeting(codes, one[0]), jax.vmap(slope)(z, side), *lifting(*one[1:]))
-    return here, places
+    slopes = jax.vmap(slope)(z, side)
+    return _Here(read, moved, from_code, from_read, slopes, from_z, from_side), places
 
 
 def _joined(by_decoder: Inputs, like: Array) -> Array:
