@@ -20,6 +20,7 @@ g_t = w_t |dL_t / dW| for the layer W of the mean, and r_t = L_t / L_t at the st
 Without classes and targets it is the VAE alone. docs/models/omiembed.md lists the deviations.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
@@ -70,6 +71,9 @@ class Config:
       reconstruction: `ce` is the cross entropy of values in [0, 1], whose decoder writes logits;
         or `l1`, `mse`.
       class_hidden, value_hidden, survival_hidden: blocks of the heads.
+      survivors: share of the samples that outlive the last edge, as the survival head starts
+        out; it has the events of the others spread evenly over the intervals. 0 starts all scores
+        at 0, as published, where the last interval is one like all others.
       value_loss: of regression: `l1` or `mse`.
       phases: shares of the epochs that the three phases take; 0 leaves one out.
       gradnorm: let the weights of the tasks move in phase 3.
@@ -88,6 +92,7 @@ class Config:
     class_hidden: tuple[int, ...] = (128, 64)
     value_hidden: tuple[int, ...] = (128, 64)
     survival_hidden: tuple[int, ...] = (512, 256)
+    survivors: float = 0.0
     value_loss: ValueLoss = "l1"
     phases: tuple[float, float, float] = (0.25, 0.25, 0.5)
     gradnorm: bool = False
@@ -96,6 +101,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check the shares."""
+        if not 0 <= self.survivors < 1:
+            raise InputError(f"expected survivors from 0 to below 1, found {self.survivors}")
         if len(self.phases) != 3 or min(self.phases) < 0 or abs(sum(self.phases) - 1) > 1e-6:
             raise InputError(f"expected three phases whose shares add up to 1, found {self.phases}")
 
@@ -201,7 +208,9 @@ def head_of(config: Config, task: Task, *, alone: bool) -> HeadSpec:
         "survival": config.survival_hidden,
     }[task.kind]
     if task.kind == "survival":
-        return HeadSpec(task.name, widths, task.outputs, alone, "tanh")
+        share = config.survivors
+        last = math.log((1 - share) / (share * task.outputs)) if share else 0.0
+        return HeadSpec(task.name, widths, task.outputs, alone, "tanh", last)
     return HeadSpec(task.name, widths, task.outputs, True, "leaky")
 
 

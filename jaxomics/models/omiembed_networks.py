@@ -136,13 +136,22 @@ class Vae(nn.Module):
 
 
 class HeadSpec(NamedTuple):
-    """Shape of a head: its task, widths of its blocks, outputs, and form of the blocks."""
+    """Shape of a head.
+
+    Attributes:
+      name: of its task.
+      widths: of its blocks.
+      outputs: numbers that it gives.
+      norm, activation: form of the blocks.
+      last: where the bias of the last output starts; the others start at 0.
+    """
 
     name: str
     widths: tuple[int, ...]
     outputs: int
     norm: bool
     activation: Literal["leaky", "tanh"]
+    last: float = 0.0
 
 
 class Heads(nn.Module):
@@ -153,7 +162,7 @@ class Heads(nn.Module):
     def setup(self) -> None:
         """Name the parts, so that parameters read blocks_TASK, outputs_TASK."""
         self.blocks = {h.name: NormBlocks(h.widths, h.norm, h.activation) for h in self.heads}
-        self.outputs = {h.name: linear(h.outputs) for h in self.heads}
+        self.outputs = {h.name: linear(h.outputs, last=h.last) for h in self.heads}
 
     def __call__(self, z: Array, weight: Array, modes: Mapping[str, Mode]) -> Views:
         """Map [b, latent] to [b, outputs] by task; each head runs in a mode of its own."""

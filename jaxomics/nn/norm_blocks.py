@@ -1,7 +1,7 @@
 """Fully connected blocks `Linear -> batch norm -> dropout -> activation` (Zhang et al. 2021)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -66,9 +66,24 @@ class NormBlocks(nn.Module):
         return x
 
 
-def linear(features: int, *, bias: bool = True, name: str | None = None) -> nn.Dense:
-    """Return a linear layer whose weights `initial.start_by` draws."""
-    return nn.Dense(features, use_bias=bias, kernel_init=nn.initializers.zeros, name=name)
+def linear(
+    features: int, *, bias: bool = True, last: float = 0.0, name: str | None = None
+) -> nn.Dense:
+    """Return a linear layer whose weights `initial.start_by` draws.
+
+    Args:
+      features: outputs.
+      bias: with biases, which start at 0.
+      last: where that of the last output starts.
+      name: of the layer.
+    """
+
+    def start(key: Key, shape: tuple[int, ...], kind: Any = jnp.float32) -> Array:
+        return jnp.zeros(shape, kind).at[-1].set(last)
+
+    return nn.Dense(
+        features, use_bias=bias, kernel_init=nn.initializers.zeros, bias_init=start, name=name
+    )
 
 
 def words_of(

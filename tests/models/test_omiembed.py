@@ -13,6 +13,7 @@ from jaxomics.data.batch import Batch, DataSpec, Standard, TargetSpec, ViewSpec,
 from jaxomics.engine.game import make_step, start_state
 from jaxomics.engine.state import TrainState
 from jaxomics.errors import InputError
+from jaxomics.losses.survival import survival_curve
 from jaxomics.models.base import Model, count_parameters, stage_models
 from jaxomics.models.gradnorm import keep_sum, layer_norms, pace_loss
 from jaxomics.models.omiembed import Config, Hyper, build, paths_of
@@ -316,6 +317,16 @@ def test_weights_of_tasks_keep_their_sum(phases: list[dict[str, Any]]):
 def test_settings_that_cannot_be_meant(settings: dict[str, Any], said: str):
     with pytest.raises(InputError, match=said):
         paths_of(Config(**settings), SPEC)
+
+
+def test_a_survival_head_may_start_with_survivors(batch: Batch):
+    spec = DataSpec(SPEC.views, targets=TARGETS[:1])
+    model = build(Config(**SMALL, survivors=0.4), spec)
+    params = jax.jit(model.init)(jax.random.key(0), batch).params["heads"]
+    bias = params["outputs_survival"]["bias"]
+    np.testing.assert_allclose(
+        survival_curve(bias[None])[0], 1 - 0.6 * np.arange(1, EDGES + 1) / EDGES, rtol=1e-5
+    )
 
 
 def test_gradnorm_needs_two_tasks():
