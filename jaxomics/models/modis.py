@@ -35,7 +35,7 @@ import optax
 from flax import struct
 
 from jaxomics.data.batch import Batch, DataSpec, ViewSpec
-from jaxomics.errors import InputError
+from jaxomics.errors import InputError, unknown
 from jaxomics.losses.adversarial import class_loss, confusion_loss, source_loss
 from jaxomics.losses.clustering import clustering
 from jaxomics.losses.masked import count, masked_mean
@@ -202,7 +202,12 @@ class Game(NamedTuple):
         *,
         train: bool,
     ) -> tuple[Array, Aux]:
-        """Return L_VAE; in training, on the statistics of the batch."""
+        """Return L_VAE; in training, on the statistics of the batch.
+
+        Raises:
+          InputError: a weight is given for a view or a class that there is not.
+        """
+        _check_names(self.spec, hyper)
         weight = present(self.spec, batch)
         run: Callable[..., Any] = partial(self.vaes.apply, mutable=["batch_stats"])
         variables: Any = {"params": params[VAE], "batch_stats": collections[VAE]}
@@ -304,6 +309,18 @@ def _check(spec: DataSpec, classes: int) -> None:
             f"modis needs at least 2 classes, found {classes}; name the column of labels, or say "
             "how many classes there are (--classes)"
         )
+
+
+def _check_names(spec: DataSpec, hyper: Hyper) -> None:
+    """Raise if a weight is meant for something else than a view or a class of the data."""
+    for what, given, known in (
+        ("view of view_weight", hyper.view_weight, spec.names),
+        ("view of view_kl_weight", hyper.view_kl_weight, spec.names),
+        ("class of class_weight", hyper.class_weight, spec.classes),
+    ):
+        for name in given:
+            if name not in known:
+                raise unknown(what, name, known)
 
 
 def present(spec: DataSpec, batch: Batch) -> Views:
