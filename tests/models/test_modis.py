@@ -75,10 +75,11 @@ def test_what_cannot_be_built_is_refused():
     with pytest.raises(InputError, match="like methylation=512-512-512, found 'rna:5'"):
         modis.build(modis.Config(view_hidden=("rna:5",)), DataSpec((rna, drug), 0, ("a", "b")))
     model = modis.build(modis.Config(classes=2), DataSpec((rna, drug), 0, ("a", "b")))
+    loss: Any = model.players[1].loss
     for name, known in (("view_weight", "rna"), ("view_kl_weight", "rna"), ("class_weight", "a")):
-        hyper = modis.Hyper(**{name: {known: 1.0, "rnaa": 2.0}})
+        hyper: Any = modis.Hyper().replace(**{name: {known: 1.0, "rnaa": 2.0}})
         with pytest.raises(InputError, match=rf"unknown \w+ of {name} 'rnaa'"):
-            model.players[1].loss({}, {}, None, None, hyper, train=True)  # pyright: ignore
+            loss({}, {}, None, None, hyper, train=True)
     modis.build(modis.Config(classes=2), DataSpec((rna, drug)))
 
 
