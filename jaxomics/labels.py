@@ -133,7 +133,7 @@ def class_notes(
         if lacking:
             notes.append(
                 f"no labelled training sample of {view} is of class {_names(classes, lacking)}; "
-                "what is predicted there rests on the other views"
+                "whether it is found there, and under its name, is left to the other views"
             )
     return notes
 
