@@ -34,8 +34,8 @@ class StoredEstimator(Estimator):
     Args:
       store: the cohort on disk.
       labels: sample table, indexed by sample.
-      features: feature tables, by view.
       settings: as for `Estimator`; `single` says what of them is left.
+      features: feature tables, by view.
       model: registry name.
       seed: everything random follows from it.
 

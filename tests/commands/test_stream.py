@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +129,28 @@ def test_unfit_data_are_told_in_one_line(
         assert message in told
         assert told.count("\n") == 1
         assert not out.exists()
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_run(run: Path, data: Path, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    shared = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id"]
+    asked = [sys.executable, "-m", "jaxomics", *words(data, tmp_path / "two"), *shared]
+    flags = "--xla_force_host_platform_device_count=1"
+    processes = [
+        subprocess.Popen(
+            [*asked, str(number)], env=os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    told = [process.communicate(timeout=400)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    one, two = (np.load(f / "checkpoints" / "model.npz") for f in (run, tmp_path / "two"))
+    assert one.files == two.files
+    for name in one.files:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-5)
 
 
 def wide(folder: Path, groups: int, features: int = 2000) -> Path:
