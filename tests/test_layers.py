@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "version": set(),
     "config": {"errors"},
     "data": BASE | {"data"},
-    "nn": BASE | {"nn"},
+    "nn": BASE | {"nn", "losses.masked"},  # which knows the axis over which devices split
     "losses": BASE | {"losses"},
     "models": BASE | {"data.batch", "nn", "losses", "models"},
     "engine": ENGINE,

@@ -16,6 +16,7 @@ import argparse
 import json
 import statistics
 import time
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -40,7 +41,7 @@ class Block(nn.Module):
 
 def stack(widths: list[int], outputs: int, rate: float) -> nn.Sequential:
     """Blocks between the widths, then a plain linear layer."""
-    pairs = zip(widths[:-1], widths[1:], strict=True)
+    pairs = pairwise(widths)
     return nn.Sequential(*(Block(a, b, rate) for a, b in pairs), nn.Linear(widths[-1], outputs))
 
 

@@ -105,12 +105,9 @@ def explain(
     """
     from jaxomics.explain import How
     from jaxomics.explain import explain as stream
-    from jaxomics.explanation import compare as compared
 
     use_cores()
     _refuse(out, resume=resume, overwrite=overwrite)
-    if (group is None) != (compare is None):
-        raise InputError("expected --group COLUMN and --compare VALUE VALUE together, found one")
     if top < 1:
         raise InputError(f"expected --top of 1 or more, found {top}")
     estimator, cohort, about = load(run, data, quiet)
@@ -132,21 +129,42 @@ def explain(
         )
         for name, samples in zip(("first", "second"), chosen.values(), strict=False)
     ]  # fmt: skip
-    whole = found[0] if len(found) == 1 else found[0].joined(found[1])
-    tables = _tables(whole, named, top)
-    if len(found) > 1:
-        first, second = chosen
-        tables["groups"] = compared(found[0], found[1], (first, second))
-    for name, table in tables.items():
-        path = out / f"{name}.parquet"
-        write_table(table, path, about, csv=csv, overwrite=overwrite or resume)
-    for name, figure in _figures(whole, tables):
-        (out / "figures").mkdir(parents=True, exist_ok=True)
-        with whole_file(out / "figures" / f"{name}.png") as temporary:
-            temporary.write_bytes(png(figure))
+    whole, groups = _joined(found, list(chosen))
+    tables = _tables(whole, named, top) | groups
+    _write(out, whole, tables, about, csv=csv, overwrite=overwrite or resume)
     shutil.rmtree(out / HALFWAY)
     tell(_notes(whole, how), quiet=quiet)
     return out
+
+
+def _joined(
+    found: "list[Explanation]", names: list[str]
+) -> "tuple[Explanation, dict[str, pd.DataFrame]]":
+    """Return the explanation of all samples, and the table that compares two groups, if any."""
+    from jaxomics.explanation import compare
+
+    if len(found) == 1:
+        return found[0], {}
+    first, second = found
+    return first.joined(second), {"groups": compare(first, second, (names[0], names[1]))}
+
+
+def _write(
+    out: Path,
+    whole: "Explanation",
+    tables: dict[str, pd.DataFrame],
+    about: dict[str, Any],
+    *,
+    csv: bool,
+    overwrite: bool,
+) -> None:
+    """Write tables, with their provenance, and figures."""
+    for name, table in tables.items():
+        write_table(table, out / f"{name}.parquet", about, csv=csv, overwrite=overwrite)
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    for name, figure in _figures(whole, tables):
+        with whole_file(out / "figures" / f"{name}.png") as temporary:
+            temporary.write_bytes(png(figure))
 
 
 def _refuse(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -198,6 +216,8 @@ def _samples(
     Raises:
       InputError: an unknown column or value, a group too small, or too few samples.
     """
+    if (group is None) != (compare is None):
+        raise InputError("expected --group COLUMN and --compare VALUE VALUE together, found one")
     groups = {"all": cohort.samples}
     if group is not None and compare is not None:
         if group not in cohort.labels.columns:
