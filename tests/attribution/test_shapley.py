@@ -107,6 +107,7 @@ def test_antithetic_orders_are_exact_for_interactions_of_two(key: jax.Array):
     sampled = sampled_shapley(quadratic, form, x, background, key=key, n_permutations=6)
     np.testing.assert_allclose(flat(sampled.values), flat(exact.values), rtol=1e-4, atol=1e-4)
     # So do pairs of draws: on quadratics expected gradients are Shapley values.
+    # So do pairs of draws: on quadratics, expected gradients are Shapley values.
     gradients = expected_gradients(
         quadratic, form, x, background, key=key, n_draws=6, antithetic=True
     )
