@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -37,6 +38,18 @@ def problem(future: Future) -> str:
     with pytest.raises(InputError) as caught:
         future.result(LIMIT)
     return str(caught.value)
+
+
+def reach(port: int) -> socket.socket:
+    """Connect to a process that may need a while to listen."""
+    deadline = time.monotonic() + LIMIT
+    while True:
+        try:
+            return socket.create_connection((HOST, port), timeout=LIMIT)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def test_all_wait_for_the_last(called: Callable[..., Future]):
@@ -100,13 +113,7 @@ def test_port_in_use(called: Callable[..., Future], port: int):
 def test_strangers_are_ignored(called: Callable[..., Future], port: int):
     hub = called(0)
     for words in (b"GET / HTTP/1.1\r\n\r\n", b"hello you and me\n", b""):
-        for _ in range(100):
-            try:
-                stranger = socket.create_connection((HOST, port), timeout=LIMIT)
-                break
-            except OSError:
-                continue
-        with stranger:
+        with reach(port) as stranger:
             stranger.sendall(words)
     assert called(1).result(LIMIT)
     assert hub.result(LIMIT)
