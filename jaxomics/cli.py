@@ -73,6 +73,9 @@ COMMANDS: dict[str, Command] = {
     "simulate translation": Command(
         "simulate:translation", "write simulated methylation, expression and their truth"
     ),
+    "simulate bulk": Command(
+        "simulate:bulk", "write simulated RNA and ATAC of tumours with survival, and their truth"
+    ),
     "models": Command("models:models", "list the models"),
 }
 """All commands, in the order of the overview; families have two words."""

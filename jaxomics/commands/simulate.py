@@ -7,6 +7,7 @@ from jaxomics.commands.outputs import refuse_folder
 from jaxomics.data.intersim import LABEL, simulate_intersim, write_intersim
 from jaxomics.data.intersim_parameters import read_parameters, stand_in
 from jaxomics.data.simulate import SIZES, simulate_depmap, write_simulation
+from jaxomics.data.simulated_bulk import simulate_bulk, write_bulk
 from jaxomics.data.simulated_translation import simulate_translation, write_translation
 from jaxomics.data.unpair import make_unpaired, mask_labels
 from jaxomics.errors import InputError, unknown
@@ -118,4 +119,52 @@ def translation(
     refuse_folder(out, overwrite)
     sim = simulate_translation(n, cpgs, genes, classes, factors, noise, seed=seed)
     write_translation(sim, out, overwrite=overwrite)
+    return out
+
+
+def bulk(
+    *,
+    out: Path,
+    donors: int = 500,
+    atac_donors: int = 100,
+    genes: int = 1000,
+    peaks: int = 12_000,
+    cohorts: int = 8,
+    factors: int = 10,
+    replicates: int = 2,
+    matched: float = 0.2,
+    censored: float = 0.6,
+    seed: int = 0,
+    overwrite: Flag = False,
+) -> Path:
+    """Write unpaired bulk RNA and ATAC counts of tumours, and their truth in `truth`.
+
+    Donors share factors that both views and survival follow; library preparation and sequencer
+    are partly confounded with the cohort, ATAC samples have replicates, peaks lie on a genome.
+    `truth` holds factors, loadings, batch effects and hazards. The folder reads like any other
+    data.
+
+    Args:
+      out: folder to write.
+      donors: number of donors; each has RNA or ATAC.
+      atac_donors: number of those with ATAC.
+      genes: number of RNA features.
+      peaks: number of ATAC features.
+      cohorts: number of tumour types.
+      factors: number of shared factors.
+      replicates: ATAC samples of a donor.
+      matched: share of ATAC donors that have RNA too.
+      censored: share of donors whose time of death is not known.
+      seed: the same seed gives the same cohort.
+      overwrite: replace existing files.
+
+    Returns:
+      The folder.
+    """
+    refuse_folder(out, overwrite)
+    sim = simulate_bulk(
+        donors, atac_donors, genes, peaks, cohorts, factors, replicates, matched, censored,
+        seed=seed,
+    )  # fmt: skip
+    write_bulk(sim, out, overwrite=overwrite)
     return out
