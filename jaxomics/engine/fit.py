@@ -153,8 +153,13 @@ def make_programs(
     step = make_step(model, axis_name=layout.axis_name if layout else None)
 
     def draw(data: Data, standard: Standard, split: Split, hyper: Hyper, key: Key) -> Variables:
-        example = gather(data, standard, jnp.asarray(split.train)[:2], jnp.ones(2))
-        return model.init(jax.random.split(key)[0], example)
+        rows = jnp.asarray(split.train)
+        example = gather(data, standard, rows[:2], jnp.ones(2))
+        params, collections = model.init(jax.random.split(key)[0], example)
+        if model.survey is None:
+            return Variables(params, collections)
+        weight = (jnp.arange(len(rows)) < split.train_size).astype(jnp.float32)
+        return Variables(params, model.survey(collections, gather(data, standard, rows, weight)))
 
     def fresh(variables: Variables, hyper: Hyper, key: Key) -> Carry:
         state = first_state(model, variables, hyper, jax.random.split(key)[1])

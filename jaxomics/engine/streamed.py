@@ -101,8 +101,9 @@ def fit_streamed(
       devices: where to train; see `default_devices`.
 
     Raises:
-      InputError: split or scaling do not fit the store, the model draws each view by itself or
-        trains in stages, the folder holds another run, or processes read different stores or rows.
+      InputError: split or scaling do not fit the store, the model draws each view by itself,
+        trains in stages or surveys its data, the folder holds another run, or processes read
+        different stores or rows.
       NonFiniteError: a loss became infinite or NaN.
     """
     if reading.shard is not None:
@@ -119,6 +120,11 @@ def fit_streamed(
         raise InputError(
             "expected a model that trains in one stage, found one in "
             f"{len(model.stages)}; train it in memory, with fit"
+        )
+    if model.survey is not None:
+        raise InputError(
+            "expected a model that needs no look at all training rows at once, found one that "
+            "surveys them first; train it in memory, with fit"
         )
     _check_features(source, standard)
     shape = steps, batch, _ = epoch_shape(train, int(split.train_size))

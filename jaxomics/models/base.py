@@ -191,6 +191,9 @@ class Model(NamedTuple):
       stages: of a run, one after another; empty = one, of these players. Stopping and the plateau
         watch the last one.
       shared: a forward pass that several losses need; None = they have nothing in common.
+      survey: (collections, batch) -> collections with what is taken from the data once, before the
+        first step, such as principal axes; the batch holds all training rows, padding among them
+        at weight 0. None = nothing is.
     """
 
     init: Callable[[Key, Batch], Variables]
@@ -201,6 +204,7 @@ class Model(NamedTuple):
     sampling: Sampling = Sampling()
     stages: tuple[Stage, ...] = ()
     shared: Shared | None = None
+    survey: Callable[[Collections, Batch], Collections] | None = None
 
 
 def stage_models(model: Model) -> tuple[Model, ...]:
