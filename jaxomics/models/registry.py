@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jaxomics.data.batch import DataSpec
 from jaxomics.errors import InputError, unknown
-from jaxomics.models import modis, mosa, omiembed, omitrans
+from jaxomics.models import bulk, modis, mosa, omiembed, omitrans
 from jaxomics.models.base import Model
 
 
@@ -69,6 +69,15 @@ MODELS: dict[str, Entry] = {
         omitrans.build,
         ("translate", "embed"),
         "latent 256, layers 4096-1024-512 both ways; 432 M from 39,464 CpGs to 60,483 genes",
+    ),
+    "rna-vae": Entry(
+        "rna-vae",
+        "Nagaraj et al., 2023, machine learning derived embeddings of bulk multi-omics data",
+        bulk.Config,
+        bulk.Hyper,
+        bulk.build,
+        ("embed", "impute", "explain"),
+        "latent 512, one hidden layer of 1024; 42 M on 19,421 genes",
     ),
 }
 

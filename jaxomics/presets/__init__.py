@@ -1,7 +1,7 @@
 """Named settings: one module per model, and one line for it here."""
 
 from jaxomics.errors import unknown
-from jaxomics.presets import modis, mosa, omiembed, omitrans
+from jaxomics.presets import modis, mosa, omiembed, omitrans, rna_vae
 from jaxomics.presets.settings import Settings, quick
 
 __all__ = ["PRESETS", "Settings", "preset", "quick"]
@@ -11,6 +11,7 @@ PRESETS: dict[str, dict[str, Settings]] = {
     "modis": modis.PRESETS,
     "omiembed": omiembed.PRESETS,
     "omitrans": omitrans.PRESETS,
+    "rna-vae": rna_vae.PRESETS,
 }
 """Model to name to settings; every model has `recommended`, the default."""
 

@@ -39,7 +39,9 @@ OWN: dict[str, dict[str, Any]] = {
     "omitrans": {
         "source": ("rna",), "target": ("drug",), "latent": 4, "hidden": (16,),
         "discriminator": "auto",
-    }
+    },
+    # At its default the divergence of z stays.
+    "rna-vae": {"kl_weight": 1e-3},
 }  # fmt: skip
 """Settings that a model cannot do without, or that mean something else there."""
 STILL = re.compile(r"\['normed_\d+'\]\['bias'\]$")
