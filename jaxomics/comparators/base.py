@@ -1,12 +1,13 @@
 """What every comparator shares: one standardised matrix in, one standardised matrix out.
 
-A comparator is a `Method`: two pure functions on the concatenated, standardised views. `learn`
-turns the training rows into a state (a dict of arrays), `complete` turns state and any rows into
-an estimate of every cell. Names of views, units, checks and missing views are dealt with here,
-once, so that a method is little more than its equations.
+A comparator is a `Method`: a few pure functions on the concatenated, standardised views. `learn`
+turns the training rows into a state (a dict of arrays); `complete`, `embed` and `classify` turn
+state and any rows into an estimate of every cell, a place in a latent space, probabilities of
+classes. Names of views, units, checks and missing views are dealt with here, once, so that a
+method is little more than its equations.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ class Capabilities(NamedTuple):
       transform: it places new samples in that latent space.
       missing_cells: it accepts cells that were not measured.
       missing_views: it accepts samples without some of the views.
+      predict: it learns classes from labels, and predicts those of new samples.
     """
 
     latent: bool
@@ -37,6 +39,7 @@ class Capabilities(NamedTuple):
     transform: bool = False
     missing_cells: bool = True
     missing_views: bool = True
+    predict: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,10 @@ class Fitted:
           All training views, float64 [samples, features], every cell finite.
 
         Raises:
-          InputError: see `Layout.stack`.
+          InputError: the method does not reconstruct, or see `Layout.stack`.
         """
+        if self.method.complete is None:
+            raise InputError(f"{self.method.name!r} does not reconstruct; try 'softimpute'")
         rows = self.layout.standardise(self.layout.stack(views))
         return self.layout.restore(self.method.complete(self.state, rows))
 
@@ -137,6 +142,25 @@ class Fitted:
             raise InputError(f"{self.method.name!r} has no latent space; try 'softimpute'")
         return self.method.embed(self.state, self.layout.standardise(self.layout.stack(views)))
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that were learned, in sorted order; none where the method learns none."""
+        return tuple(map(str, self.state.get("classes", ())))
+
+    def predict(self, views: Views) -> dict[str, np.ndarray]:
+        """Return the probabilities of `classes`, [samples, classes].
+
+        Returns:
+          What each view says by itself, and what all say together under the name `all`.
+
+        Raises:
+          InputError: the method predicts no classes, or see `Layout.stack`.
+        """
+        if self.method.classify is None:
+            raise InputError(f"{self.method.name!r} predicts no classes; try 'diablo'")
+        rows = self.layout.standardise(self.layout.stack(views))
+        return self.method.classify(self.state, rows, self.layout)
+
 
 class Method(NamedTuple):
     """A comparator: its name, its source and its pure functions.
@@ -147,35 +171,71 @@ class Method(NamedTuple):
       capabilities: what it can do.
       config: default settings, a frozen dataclass.
       learn: (rows, layout, config, seed) -> state; rows are standardised, with NaN, in an order
-        that does not depend on the order of the samples.
-      complete: (state, rows) -> finite estimate of every cell, in standard units.
+        that does not depend on the order of the samples. Methods that predict classes take the
+        class of each row as a fifth argument, an array of text.
+      complete: (state, rows) -> finite estimate of every cell, in standard units, or None.
       embed: (state, rows) -> latent coordinates, or None.
+      classify: (state, rows, layout) -> probabilities [rows, classes] by view, and of `all` views
+        together, or None. Such a method keeps its `classes` in its state.
+      published: the settings of Cai et al. 2024, where they are not `config`.
     """
 
     name: str
     paper: str
     capabilities: Capabilities
     config: Any
-    learn: Callable[[np.ndarray, Layout, Any, int], State]
-    complete: Callable[[State, np.ndarray], np.ndarray]
+    learn: Callable[..., State]
+    complete: Callable[[State, np.ndarray], np.ndarray] | None = None
     embed: Callable[[State, np.ndarray], np.ndarray] | None = None
+    classify: Callable[[State, np.ndarray, Layout], dict[str, np.ndarray]] | None = None
+    published: Any = None
 
-    def fit(self, views: Views, seed: int = 0, config: Any = None) -> Fitted:
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """What the command line can ask of a fitted one."""
+        can = self.capabilities
+        able = {
+            "embed": can.transform,
+            "impute": can.reconstruct,
+            "translate": can.reconstruct,
+            "predict": can.predict,
+        }
+        return tuple(verb for verb, known in able.items() if known)
+
+    def fit(
+        self,
+        views: Views,
+        seed: int = 0,
+        config: Any = None,
+        labels: Sequence[str | None] | np.ndarray | None = None,
+    ) -> Fitted:
         """Fit to training samples; the order of the samples does not matter.
 
         Args:
           views: [samples, features] per view, NaN = not measured.
           seed: of the random choices, if there are any.
           config: settings in place of the default ones.
+          labels: class of each sample, for methods that predict classes; samples without one
+            (None, NaN or empty) are left out. Other methods do not look at them.
 
         Raises:
-          InputError: no view, views of different length, infinite cells, or no measured cell.
+          InputError: no view, views of different length, infinite cells, or no measured cell;
+            or no labels, or fewer than two classes, where the method learns them.
         """
         layout = _layout(views)
         rows = layout.stack(views)
-        rows = rows[_canonical_order(rows)]
+        if not self.capabilities.predict:
+            rows = rows[canonical_order(rows)]
+            known = ()
+        else:
+            classes = _classes(labels, len(rows), self.name)
+            kept = np.flatnonzero(classes != "")
+            rows, classes = rows[kept], classes[kept]
+            order = canonical_order(rows, classes)
+            rows, known = rows[order], (classes[order],)
         layout = _with_units(layout, rows)
-        state = self.learn(layout.standardise(rows), layout, config or self.config, seed)
+        chosen = config or self.config
+        state = self.learn(layout.standardise(rows), layout, chosen, seed, *known)
         fitted = Fitted(self, layout, state, None)
         if self.embed is None:
             return fitted
@@ -225,7 +285,35 @@ def _with_units(layout: Layout, rows: np.ndarray) -> Layout:
     return Layout(layout.slices, centre, np.where(varies, spread, 1.0))
 
 
-def _canonical_order(rows: np.ndarray) -> np.ndarray:
-    """Return an order of the rows that depends on their content only."""
+def canonical_order(rows: np.ndarray, classes: np.ndarray | None = None) -> np.ndarray:
+    """Return an order of the rows that depends on their content, and then their class, only."""
     same_nan = np.where(np.isnan(rows), np.nan, rows)
-    return np.array(sorted(range(len(rows)), key=lambda row: same_nan[row].tobytes()), dtype=int)
+    ties = np.full(len(rows), "") if classes is None else classes
+
+    def content(row: int) -> tuple[bytes, str]:
+        return same_nan[row].tobytes(), str(ties[row])
+
+    return np.array(sorted(range(len(rows)), key=content), dtype=int)
+
+
+def _classes(
+    labels: Sequence[str | None] | np.ndarray | None, samples: int, name: str
+) -> np.ndarray:
+    """Return the class of each sample as text, empty where there is none.
+
+    Raises:
+      InputError: no labels, as many as there are samples, or fewer than two classes.
+    """
+    if labels is None:
+        raise InputError(f"{name!r} learns classes: expected labels, found none; give one a sample")
+    if len(labels) != samples:
+        raise InputError(f"expected {samples} labels, one a sample, found {len(labels)}")
+    empty = [label is None or label != label for label in labels]  # NaN is not itself
+    text = ["" if no else str(label) for no, label in zip(empty, labels, strict=True)]
+    found = sorted(set(text) - {""})
+    if len(found) < 2:
+        raise InputError(
+            f"{name!r} learns classes: expected 2 or more, found {', '.join(found) or 'none'}; "
+            "name another label column"
+        )
+    return np.array(text)

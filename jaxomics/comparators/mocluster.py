@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxomics.comparators.base import Capabilities, Layout, Method, State
 from jaxomics.comparators.pca import leading
+from jaxomics.comparators.threshold import soft_keep
 from jaxomics.errors import InputError, unknown
 
 _ROUNDS, _CALM = 500, 1e-10
@@ -112,7 +113,7 @@ def _component(
     for _ in range(_ROUNDS):
         parts, weights = [], []
         for columns in layout.slices.values():
-            p = _soft(rest[:, columns].T @ t, keep)
+            p = soft_keep(rest[:, columns].T @ t, keep)
             parts.append(p / (np.linalg.norm(p) or 1.0))
             weights.append((rest[:, columns] @ parts[-1]) @ t)
         weights = np.array(weights) / (np.linalg.norm(weights) or 1.0)
@@ -124,18 +125,6 @@ def _component(
         if change < _CALM:
             break
     return direction, t
-
-
-def _soft(values: np.ndarray, keep: int) -> np.ndarray:
-    """Return values less the largest magnitude that goes, so that `keep` of them stay.
-
-    >>> _soft(np.array([3.0, -1.0, -2.0]), 2)
-    array([ 2., -0., -1.])
-    """
-    if keep >= len(values):
-        return values
-    threshold = np.sort(np.abs(values))[-keep - 1]
-    return np.sign(values) * np.maximum(np.abs(values) - threshold, 0.0)
 
 
 METHOD = Method(

@@ -8,6 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from jaxomics.comparators import (
+    diablo,
     icluster,
     knn,
     lasso,
@@ -16,6 +17,7 @@ from jaxomics.comparators import (
     mocluster,
     mofa,
     pca,
+    pls,
     ridge,
     softimpute,
     tdimpute,
@@ -31,11 +33,13 @@ COMPARATORS: dict[str, Method] = {
         pca,
         softimpute,
         ridge,
+        pls,
         linear,
         lasso,
         mocluster,
         icluster,
         mofa,
+        diablo,
         tdimpute,
     )
 }
