@@ -152,7 +152,10 @@ def hold_out(cohort: MultiOmics, plan: Plan) -> HeldOut:
 
 
 def predict(
-    held: HeldOut, method: Method, progress: Callable[[int], None] = lambda _: None
+    held: HeldOut,
+    method: Method,
+    progress: Callable[[int], None] = lambda _: None,
+    only: int | None = None,
 ) -> Predictions:
     """Return what a method says of each sample in the fold that held it out.
 
@@ -160,11 +163,14 @@ def predict(
       held: the cohort and its folds.
       method: what to fit; `comparator` and `model` make one.
       progress: told how many folds are done.
+      only: number of the one fold to run, with the seed that it has among all.
     """
-    cohort, folds = held.cohort, list(held.folds)
+    cohort, folds, seed = held.cohort, list(held.folds), held.plan.seed
+    if only is not None:
+        folds, seed = [folds[only]], seed + only
     out: Predictions = {}
     for number, (fold, completer) in enumerate(
-        zip(folds, method(cohort, folds, held.plan.seed), strict=True)
+        zip(folds, method(cohort, folds, seed), strict=True)
     ):
         rows = cohort.samples.get_indexer(fold.test)
         for mode, answered, asked in _questions(held, fold):
