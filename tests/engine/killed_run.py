@@ -18,7 +18,7 @@ from jaxomics.engine.replicate import fit_many, repeat
 from jaxomics.engine.state import Split, Train
 from jaxomics.models import _template as template
 
-EPOCHS = 120
+EPOCHS = 60
 
 
 def main(folder: Path, *, chunks: bool) -> None:

@@ -13,7 +13,7 @@ import pytest
 from jaxomics.engine.log import read_lines
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
-EPOCHS = 120
+EPOCHS = 60
 
 
 def start(folder: Path, cache: Path, mode: list[str]) -> subprocess.Popen:
@@ -36,11 +36,11 @@ def kill_after(process: subprocess.Popen, metrics: Path, lines: int, wait: float
 
 
 # One replica writes 2 lines per epoch. Two replicas at a time write 4, so that the first chunk
-# ends after 60 epochs and 240 lines; the second chunk has one replica, hence 120 lines.
+# ends after 30 epochs and 120 lines; the second chunk has one replica, hence 60 lines.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "moments"),
-    [([], [(2, 50), (52, 100)]), (["chunks"], [(4, 200), (244, 300)])],
+    [([], [(2, 30), (32, 70)]), (["chunks"], [(4, 100), (124, 150)])],
     ids=["one replica", "chunks of replicas"],
 )
 def test_killed_runs_end_like_an_undisturbed_one(
