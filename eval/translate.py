@@ -10,7 +10,7 @@
 Samples that have source and target are divided into 5 folds; a method learns from four of them,
 scaling included, and translates the fifth. Each method and fold is a file of its own under
 `parts`, written when it is done: a run that was cut off goes on where it was, and methods that are
-added later join those that are there. `--methods` names some of them; without it all are run that
+added later join those that are there. What was predicted stays in `predicted`. `--methods` names some of them; without it all are run that
 need no more than minutes on 2 cores. `scores.parquet` and `features.parquet` have the columns of
 every score table, `timing.parquet` the seconds. Expected: docs/results/omitrans.md.
 """
@@ -100,10 +100,11 @@ def simple(name: str, config: ridge.Directed | None = None) -> Translator:
     return translate
 
 
-def network(**changed: Any) -> Translator:
+def network(members: int | None = None, **changed: Any) -> Translator:
     """Return OmiTrans as its preset `recommended` has it, but for some fields.
 
     Args:
+      members: of the ensemble.
       **changed: fields of `Config` or `Hyper`.
     """
 
@@ -112,7 +113,9 @@ def network(**changed: Any) -> Translator:
         hyper = {name: value for name, value in changed.items() if hasattr(settings.hyper, name)}
         own = {name: value for name, value in changed.items() if name not in hyper}
         config = replace(settings.config, source=task.source, target=(task.target,), **own)
-        settings = replace(settings, config=config, hyper=settings.hyper.replace(**hyper))
+        train = replace(settings.train, ensemble=members or settings.train.ensemble)
+        hyper = settings.hyper.replace(**hyper)
+        settings = replace(settings, config=config, hyper=hyper, train=train)
         fitted = Estimator(settings, model="omitrans", seed=task.seed).fit(task.train)
         return fitted.translate(task.test, source=task.source, target=task.target)
 
@@ -128,10 +131,11 @@ METHODS: dict[str, Translator] = {
     "lasso": simple("lasso", lasso.Config()),
     "tdimpute": simple("tdimpute", tdimpute.Config()),
     "omitrans": network(),
-    "omitrans, GAN": network(gan="vanilla"),
-    "omitrans, conditional GAN": network(gan="vanilla", distance_weight=0.0),
+    "omitrans, one member": network(1),
+    "omitrans, GAN": network(1, gan="vanilla"),
+    "omitrans, conditional GAN": network(1, gan="vanilla", distance_weight=0.0),
 }
-"""Every method, from the simplest on."""
+"""Every method, from the simplest on; networks beside a GAN have one member, as the GANs have."""
 
 
 def main(options: Options) -> None:
@@ -178,6 +182,9 @@ def run(name: str, fold: int, task: Task, options: Options, path: Path) -> None:
     write_table(clock, path.with_name(f"{path.stem}_time.parquet"), overwrite=True)
     own = features.assign(**about)
     write_table(own, path.with_name(f"{path.stem}_features.parquet"), overwrite=True)
+    kept = options.out / "predicted" / path.name
+    kept.parent.mkdir(exist_ok=True)
+    write_table(predicted, kept, overwrite=True)
     write_table(scores.assign(**about), path, overwrite=True)
 
 
