@@ -10,9 +10,10 @@
 Samples that have source and target are divided into 5 folds; a method learns from four of them,
 scaling included, and translates the fifth. Each method and fold is a file of its own under
 `parts`, written when it is done: a run that was cut off goes on where it was, and methods that are
-added later join those that are there. What was predicted stays in `predicted`. `--methods` names some of them; without it all are run that
-need no more than minutes on 2 cores. `scores.parquet` and `features.parquet` have the columns of
-every score table, `timing.parquet` the seconds. Expected: docs/results/omitrans.md.
+added later join those that are there. What was predicted stays in `predicted`, for
+eval/translated.py. `--methods` names some methods; without it all are run. `scores.parquet` and
+`features.parquet` have the columns of every score table, `timing.parquet` the seconds. Expected:
+docs/results/omitrans.md.
 """
 
 import sys
