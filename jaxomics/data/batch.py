@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
@@ -22,7 +23,7 @@ class ViewSpec:
       features: number of features that the decoder writes.
       encoded: columns that the encoder reads; None = all.
       likelihood: `mean` squared error over cells, or `macro` over the levels.
-      levels: every value the view may take, for `macro`; standardised like the view.
+      levels: every value that a discrete view in its own units may take; `macro` needs them.
       groups: columns of each group of features that a network reads and writes apart, such as
         chromosomes; each column stands in one group. Empty = all together.
     """
@@ -117,6 +118,8 @@ class Data(struct.PyTreeNode):
       labels: int [n], -1 = unlabelled.
       targets: [n, columns] of outcomes, 0 where unknown; see `TargetSpec`. None = there are none.
       known: bool [n, columns], which of them are known.
+      pairs: int [m, 2], rows of two views that are matched, for models that train on matches;
+        -1 = padding. None = there are none.
 
     Where replicas differ in them, all but the views have a leading replica axis (`own`).
     """
@@ -127,11 +130,12 @@ class Data(struct.PyTreeNode):
     labels: Array
     targets: Array | None = None
     known: Array | None = None
+    pairs: Array | None = None
 
     @property
     def own(self) -> tuple[str, ...]:
         """Names of the fields that have a leading replica axis."""
-        plain = {"conditionals": 2, "labels": 1, "targets": 2, "known": 2}
+        plain = {"conditionals": 2, "labels": 1, "targets": 2, "known": 2, "pairs": 2}
         present = {name: getattr(self, name) for name in plain}
         return tuple(
             n for n, array in present.items() if array is not None and array.ndim > plain[n]
@@ -243,6 +247,51 @@ def gather_views(data: Data, standard: Standard, rows: Views, weight: Views) -> 
         labels={v: jnp.where(real[v], data.labels[rows[v]], -1) for v in data.x},
         weight={v: weight[v] for v in data.x},
         **_outcomes(data, rows, weight),
+    )
+
+
+def gather_window(
+    data: Data, standard: Standard, begin: Array, width: int, rows: Array, weight: Array
+) -> Batch:
+    """Return neighbouring features of some rows of the one view there is, standardised.
+
+    Only these cells are read, whatever the width of the view. Features beyond its end count as
+    unobserved.
+
+    Args:
+      data: a cohort of one view; its `observed` may be [n, 1], where rows are measured as a whole.
+      standard: scaling, as for `gather`.
+      begin: int scalar, the first feature.
+      width: how many; at most as many as there are.
+      rows: int [b].
+      weight: [b], 0 = padding; padding rows count as unobserved.
+    """
+    (view,) = data.x
+    features = data.x[view].shape[1]
+    first = jnp.minimum(begin, features - width)
+    inside = (begin + jnp.arange(width) < features)[None]
+
+    def cut(array: Array) -> Array:
+        part = jax.vmap(lambda row: jax.lax.dynamic_slice(array, (row, first), (1, width))[0])
+        return jnp.roll(part(rows), first - begin, axis=1)
+
+    def along(array: Array) -> Array:
+        return jnp.roll(jax.lax.dynamic_slice(array, (first,), (width,)), first - begin)
+
+    seen = data.observed[view]
+    seen = cut(seen) if seen.shape[1] == features else seen[rows]
+    observed = seen & inside & (weight > 0)[:, None]
+    own = Standard({view: along(standard.mean[view])}, {view: along(standard.scale[view])},
+                   standard.decimals)  # fmt: skip
+    x = jnp.where(observed, own.apply(view, cut(data.x[view])), 0.0)
+    labels = jnp.where(weight > 0, data.labels[rows], -1)
+    return Batch(
+        x={view: x},
+        observed={view: observed},
+        sample={view: rows},
+        conditionals={view: data.conditionals[rows]},
+        labels={view: labels},
+        weight={view: weight},
     )
 
 

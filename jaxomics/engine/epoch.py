@@ -7,18 +7,30 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxomics.data.batch import Batch, Data, Standard, gather, gather_views
-from jaxomics.data.sampling import evaluation_plan, paired_plan, per_view_plan, spread_plan
+from jaxomics.data.batch import Batch, Data, Standard, gather, gather_views, gather_window
+from jaxomics.data.sampling import (
+    Windows,
+    evaluation_plan,
+    match_plan,
+    members,
+    paired_plan,
+    per_view_plan,
+    spread_plan,
+    window_begins,
+    window_evaluation,
+    window_plan,
+)
 from jaxomics.engine.control import scheduled_rate, update_control
 from jaxomics.engine.devices import Layout
 from jaxomics.engine.game import Step, make_step, named
 from jaxomics.engine.norms import sample
 from jaxomics.engine.state import Control, Split, Train, TrainState
+from jaxomics.errors import InputError
 from jaxomics.models.base import Hyper, Model, Sampling, stage_ends, stage_models
 from jaxomics.types import Array, Key, Metrics, Params, Views
 
-Plan = Array | Views
-"""Rows of every step, int [steps, batch]: one array for all views, or one per view."""
+Plan = Array | Views | Windows
+"""Rows of every step, int [steps, batch]: one array for all views, one per view, or windows."""
 
 
 def draw_plan(
@@ -29,21 +41,31 @@ def draw_plan(
     split: Split,
     batch: int,
     steps: int,
+    epoch: Array | int = 0,
 ) -> Plan:
     """Return which rows go into which step of an epoch.
 
     Args:
       sampling: how batches are drawn.
       key: PRNG key of this epoch.
-      data: the cohort, for its labels.
+      data: the cohort, for its labels, pairs and widths.
       present: which rows of the cohort have each view (`rows_present`); read for `per_view`.
       split: training rows.
       batch: rows per step, and per view.
       steps: steps per epoch.
+      epoch: its number, from 0; windows are shifted by it.
     """
     rows = jnp.asarray(split.train)
     if sampling.kind == "paired":
         return paired_plan(key, rows, split.train_size, batch, steps)
+    if sampling.kind == "windows":
+        begins = _begins(sampling, data, (sampling.shift * epoch) % sampling.window)
+        each = steps // len(begins)
+        return window_plan(key, rows, split.train_size, batch, each, begins, sampling.window)
+    if sampling.kind == "matched":
+        member = members(rows, split.train_size, len(data.labels))
+        pairs = match_plan(key, pairs_of(data), member, batch, steps)
+        return {view: pairs[:, :, side] for side, view in enumerate(sampling.views)}
     real, labels = jnp.arange(len(rows)) < split.train_size, data.labels[rows]
     return {
         view: per_view_plan(
@@ -54,9 +76,24 @@ def draw_plan(
     }  # fmt: skip
 
 
+def pairs_of(data: Data) -> Array:
+    """Return the pairs of the data, or raise: [m, 2]."""
+    if data.pairs is None:
+        raise InputError(
+            "expected data with pairs of rows, found none; match samples first (Data.pairs)"
+        )
+    return data.pairs
+
+
+def _begins(sampling: Sampling, data: Data, offset: Array | int) -> Array:
+    """Return the first feature of each window of the one view of the data."""
+    (values,) = data.x.values()
+    return window_begins(values.shape[1], sampling.window, offset)
+
+
 def rows_present(model: Model, data: Data) -> Views:
-    """Return bool [n] per view: rows with any observed value; empty for paired batches."""
-    if model.sampling.kind == "paired":
+    """Return bool [n] per view: rows with any observed value; empty where no stage asks."""
+    if all(stage.sampling.kind != "per_view" for stage in stage_models(model)):
         return {}
     return {view: jnp.any(seen, axis=1) for view, seen in data.observed.items()}
 
@@ -104,13 +141,16 @@ def evaluate(
     does, over all views if these are drawn one by one. With a layout, devices split each batch;
     under `pmap` each sees the whole.
     """
-    valid = jnp.asarray(split.valid)
-    if model.sampling.kind == "paired":
+    valid, sampling = jnp.asarray(split.valid), model.sampling
+    if sampling.kind == "paired":
         rows, weights = evaluation_plan(valid, split.valid_size, batch)
+    elif sampling.kind == "windows":
+        given = _begins(sampling, data, 0), sampling.window
+        rows, weights = window_evaluation(valid, split.valid_size, batch, *given)
     else:
         rows, weights = spread_plan(valid, split.valid_size, batch * len(data.x))
 
-    def body(carry: None, step: tuple[Array, Array]) -> tuple[None, Metrics]:
+    def body(carry: None, step: tuple[Plan, Plan]) -> tuple[None, Metrics]:
         found: Metrics = {}
         seen = _batch(data, standard, *step, layout)
         for player in model.players:
@@ -121,14 +161,18 @@ def evaluate(
         return carry, found
 
     _, metrics = jax.lax.scan(body, None, (rows, weights))
-    counts = jnp.any(weights > 0, axis=1).astype(jnp.float32)
+    counts = jnp.any(jax.tree.leaves(weights)[0] > 0, axis=1).astype(jnp.float32)
     return jax.tree.map(lambda m: jnp.sum(m * counts) / jnp.maximum(jnp.sum(counts), 1.0), metrics)
 
 
 def _batch(data: Data, standard: Standard, rows: Plan, weight: Any, layout: Layout | None) -> Batch:
     """Return rows of the data, split over devices if there is a layout."""
-    take: Any = gather_views if isinstance(rows, dict) else gather
-    batch = take(data, standard, rows, weight)
+    if isinstance(rows, Windows):
+        begin = rows.begin[0]
+        batch = gather_window(data, standard, begin, rows.width, rows.rows, weight.rows)
+    else:
+        take: Any = gather_views if isinstance(rows, dict) else gather
+        batch = take(data, standard, rows, weight)
     return layout.split(batch) if layout else batch
 
 
@@ -156,14 +200,17 @@ def _play(
     split: Split,
     hyper: Hyper,
     train: Train,
-    batch: int,
+    shape: tuple[int, int, int],
     layout: Layout | None,
+    present: Views,
     model: Model,
     step: Step,
-) -> Callable[[TrainState, Plan, Array], tuple[TrainState, dict[str, Metrics]]]:
-    """Return an epoch of one stage: (state, plan, rate) -> state and metrics by split."""
+) -> Callable[..., tuple[TrainState, dict[str, Metrics]]]:
+    """Return an epoch of one stage: (state, key, number, rate) -> state and metrics by split."""
+    steps, batch, _ = shape
 
-    def epoch(state: TrainState, plan: Plan, rate: Array):
+    def epoch(state: TrainState, key: Key, number: Array, rate: Array):
+        plan = draw_plan(model.sampling, key, data, present, split, batch, steps, number)
         new, found = run_epoch(step, state, data, standard, plan, hyper, train, rate, layout)
         metrics = {"train": found}
         if len(split.valid):
@@ -207,11 +254,11 @@ def run_epochs(
         the host may. Static; costs memory for the state before and after an epoch.
       layout: how devices split batches; by default none does.
     """
-    steps, batch, length = shape
-    present = rows_present(model, data)
+    steps, _, length = shape
     ends = stage_ends(model, train.epochs)
 
-    play = partial(_play, data, standard, split, hyper, train, batch, layout)
+    present = rows_present(model, data)
+    play = partial(_play, data, standard, split, hyper, train, shape, layout, present)
     *earlier, last = stage_models(model)
     axis_name = layout.axis_name if layout else None
     plays = [play(stage, make_step(stage, axis_name=axis_name)) for stage in earlier]
@@ -220,10 +267,9 @@ def run_epochs(
     @jax.jit  # Traced once, for the shapes of the metrics and for the loop.
     def one(state: TrainState, control: Control, epoch: Array):
         key = jax.random.fold_in(jax.random.fold_in(state.key, 2**31 - 1), epoch)
-        plan = draw_plan(model.sampling, key, data, present, split, batch, steps)
         before = sample_players(model, state.params)
         stage = jnp.sum(epoch >= jnp.asarray(ends, jnp.int32))
-        new, metrics = jax.lax.switch(stage, plays, state, plan, control.rate)
+        new, metrics = jax.lax.switch(stage, plays, state, key, epoch, control.rate)
         rate = control.rate * scheduled_rate(train, new.step - 1, train.epochs * steps)
         metrics["train"] |= movement(model, before, sample_players(model, new.params))
         metrics["train"] |= {"lr": hyper.learning_rate * rate}

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxomics.data.batch import Data, Standard, gather
+from jaxomics.data.sampling import members, usable, window_count
 from jaxomics.engine.checkpoint import stored_size
 from jaxomics.engine.control import start_control
 from jaxomics.engine.devices import Backend, Device, Layout, make_layout, one_device
 from jaxomics.engine.drive import BUFFER, Carry, Chunk, Driver, Recorder, finished
-from jaxomics.engine.epoch import run_epochs
+from jaxomics.engine.epoch import pairs_of, run_epochs
 from jaxomics.engine.game import first_state, make_step
 from jaxomics.engine.processes import is_writer
 from jaxomics.engine.state import Control, FitResult, Split, Train, TrainState
@@ -240,10 +241,18 @@ def run_shape(model: Model, train: Train, data: Data, split: Split) -> tuple[int
       split: training rows, of one replica or with a leading replica axis.
 
     Raises:
-      InputError: fewer than two training rows, or in some view if each is drawn by itself.
+      InputError: fewer than two training rows, or in some view if each is drawn by itself; or
+        fewer than two pairs of them.
     """
+    smallest = int(jnp.min(jnp.asarray(split.train_size)))
     if model.sampling.kind == "paired":
-        return epoch_shape(train, int(jnp.min(jnp.asarray(split.train_size))))
+        return epoch_shape(train, smallest)
+    if model.sampling.kind == "windows":
+        (values,) = data.x.values()
+        steps, batch, length = epoch_shape(train, smallest)
+        return steps * window_count(values.shape[1], model.sampling.window), batch, length
+    if model.sampling.kind == "matched":
+        return epoch_shape(train, fewest_pairs(data, split))
     counts = rows_per_view(data, split)
     for view, found in counts.items():
         if found.min() < 2:
@@ -255,6 +264,27 @@ def run_shape(model: Model, train: Train, data: Data, split: Split) -> tuple[int
     ends = np.stack(list(counts.values())) // batch
     epoch = ends.min(axis=0) if model.sampling.length == "min" else ends.max(axis=0)
     return int(epoch.min()), batch, min(BUFFER, train.epochs)
+
+
+def fewest_pairs(data: Data, split: Split) -> int:
+    """Return how many pairs of training rows the replica with the fewest has.
+
+    Raises:
+      InputError: fewer than two.
+    """
+    pairs, rows = np.asarray(pairs_of(data)), np.atleast_2d(np.asarray(split.train))
+    sizes = np.broadcast_to(np.asarray(split.train_size), len(rows))
+    own = np.broadcast_to(pairs, (len(rows), *pairs.shape[-2:]))
+    inside = [
+        members(jnp.asarray(r), int(s), len(data.labels)) for r, s in zip(rows, sizes, strict=True)
+    ]
+    found = [int(jnp.sum(usable(jnp.asarray(p), m))) for p, m in zip(own, inside, strict=True)]
+    if min(found) < 2:
+        raise InputError(
+            f"expected at least 2 matched pairs of training samples, found {min(found)}; match "
+            "by fewer columns, or add samples"
+        )
+    return min(found)
 
 
 def rows_per_view(data: Data, split: Split) -> dict[str, np.ndarray]:

@@ -111,10 +111,10 @@ def fit_streamed(
             "expected a reading without a shard, since parts follow from the processes of JAX, "
             f"found {reading.shard}; leave it out"
         )
-    if model.sampling.kind == "per_view":
+    if model.sampling.kind != "paired" or model.level is not None:
         raise InputError(
             "expected a model that draws all views of a sample together, found one that draws "
-            "each view by itself; train it in memory, with fit"
+            "windows of a view, or draws each view by itself; train it in memory, with fit"
         )
     if model.stages:
         raise InputError(

@@ -69,16 +69,23 @@ class Sampling(NamedTuple):
 
     Attributes:
       kind: `paired` draws one set of rows for all views; `per_view` draws rows for each view by
-        itself, among those in which the view has any observed value.
+        itself, among those in which the view has any observed value; `matched` draws the pairs
+        of `Data.pairs`; `windows` draws rows and a window of neighbouring features.
       length: of an epoch under `per_view`: until the smallest view is used up (`min`), or the
         largest, while the others start again (`max`).
       balanced: under `per_view`, draw the classes of a view equally often; rows without a label
         count as one class more.
+      views: under `matched`, the views of the first and the second row of a pair.
+      window: features of a window; an epoch sees every window with all rows.
+      shift: in epoch e = 0, 1, ... windows begin (shift e) mod window later.
     """
 
-    kind: Literal["paired", "per_view"] = "paired"
+    kind: Literal["paired", "per_view", "matched", "windows"] = "paired"
     length: Literal["min", "max"] = "min"
     balanced: bool = False
+    views: tuple[str, str] = ("", "")
+    window: int = 0
+    shift: int = 0
 
 
 class Codes(NamedTuple):
@@ -154,10 +161,12 @@ class Stage(NamedTuple):
       players: all players of the model by their names, in its order; who rests has 0 `updates`.
         All stages give the same metrics.
       share: of the epochs of the run; the shares of all stages add up to 1.
+      sampling: how its batches are drawn, where not as the model's; an epoch has as many steps.
     """
 
     players: tuple[Player, ...]
     share: float
+    sampling: Sampling | None = None
 
 
 class Shared(NamedTuple):
@@ -177,6 +186,25 @@ class Shared(NamedTuple):
     run: Callable[..., tuple[Any, Any]]
 
 
+class Level(NamedTuple):
+    """A network that is trained alone, ahead of the rest of a model, and then frozen.
+
+    Attributes:
+      name: the model's collection of this name holds `params` and `collections` of the network.
+      view: the only one that it reads.
+      model: the network as a model of its own, of this view.
+      read: (variables of the network, data, standard) -> data and scaling that the rest of the
+        model is trained on.
+      rest: what is trained then; the whole model does the same on data as they are.
+    """
+
+    name: str
+    view: str
+    model: "Model"
+    read: Callable[..., tuple[Any, Any]]
+    rest: "Model"
+
+
 class Model(NamedTuple):
     """A model as the engine sees it.
 
@@ -194,6 +222,7 @@ class Model(NamedTuple):
       survey: (collections, batch) -> collections with what is taken from the data once, before the
         first step, such as principal axes; the batch holds all training rows, padding among them
         at weight 0. None = nothing is.
+      level: what is trained ahead of the model, and frozen in it; None = nothing is.
     """
 
     init: Callable[[Key, Batch], Variables]
@@ -205,13 +234,17 @@ class Model(NamedTuple):
     stages: tuple[Stage, ...] = ()
     shared: Shared | None = None
     survey: Callable[[Collections, Batch], Collections] | None = None
+    level: Level | None = None
 
 
 def stage_models(model: Model) -> tuple[Model, ...]:
     """Return each stage as a model; successive fits of these on one state are what a run does."""
     if not model.stages:
         return (model,)
-    return tuple(model._replace(players=stage.players, stages=()) for stage in model.stages)
+    return tuple(
+        model._replace(players=stage.players, stages=(), sampling=stage.sampling or model.sampling)
+        for stage in model.stages
+    )
 
 
 def stage_ends(model: Model, epochs: int) -> tuple[int, ...]:
