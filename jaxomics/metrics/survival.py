@@ -81,7 +81,14 @@ def harrell_c(test: Outcome, risk: np.ndarray, strata: np.ndarray | None = None)
     return _concordance(test, risk, np.ones(len(test.time)), strata)
 
 
-def uno_c(train: Outcome, test: Outcome, risk: np.ndarray, tau: float | None = None) -> Concordance:
+def uno_c(
+    train: Outcome,
+    test: Outcome,
+    risk: np.ndarray,
+    tau: float | None = None,
+    *,
+    before: bool = False,
+) -> Concordance:
     """Return Uno's C, which unlike Harrell's does not depend on how much is censored.
 
     Args:
@@ -89,12 +96,15 @@ def uno_c(train: Outcome, test: Outcome, risk: np.ndarray, tau: float | None = N
       test: n samples.
       risk: [n], larger = earlier events.
       tau: pairs whose earlier time is below count; by default all.
+      before: take G just before t, and count pairs with a time of tau, as R's `survival` does
+        (`timewt = "n/G2"`); by default G at t, and times below tau, as scikit-survival does.
 
     Raises:
       InputError: an event of the test samples later than any training sample was followed.
     """
-    counted = test.time < (np.inf if tau is None else tau)
-    free = uncensored(train, test.time)
+    last = np.inf if tau is None else tau
+    counted = test.time <= last if before else test.time < last
+    free = uncensored(train, test.time, before=before)
     if np.any(free[test.event & counted] <= 0):
         raise InputError(
             "expected test events within the follow-up of the training samples, found a later "
@@ -105,10 +115,10 @@ def uno_c(train: Outcome, test: Outcome, risk: np.ndarray, tau: float | None = N
     return _concordance(test, risk, weight, None)
 
 
-def uncensored(train: Outcome, times: np.ndarray) -> np.ndarray:
+def uncensored(train: Outcome, times: np.ndarray, *, before: bool = False) -> np.ndarray:
     """Return the Kaplan-Meier probability of not being censored up to some times, inclusive.
 
-    Of equal times, events come before censoring.
+    Of equal times, events come before censoring. With `before`, up to just before the times.
 
     >>> uncensored(outcome([1, 2, 3, 4], [1, 0, 1, 0]), np.array([1.0, 2.0, 3.5, 4.0])).round(3)
     array([1.   , 0.667, 0.667, 0.   ])
@@ -121,7 +131,7 @@ def uncensored(train: Outcome, times: np.ndarray) -> np.ndarray:
     left = np.searchsorted(order, points, "right") - np.searchsorted(order, points) - died
     # Where everyone at risk has the event nobody is left to be censored.
     steps = np.cumprod(1.0 - left / np.maximum(at_risk - died, 1))
-    place = np.searchsorted(points, times, "right")
+    place = np.searchsorted(points, times, "left" if before else "right")
     return np.concatenate([[1.0], steps])[place]
 
 

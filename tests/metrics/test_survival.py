@@ -41,6 +41,17 @@ def test_uno_equals_other_software():
     assert uno_c(TRAIN, TEST, RISK, tau=10.0).value == pytest.approx(0.22795171336780676, abs=1e-12)
 
 
+def test_both_conventions_of_uno():
+    """R's survival::concordance(timewt = "n/G2", ymax = tau), and scikit-survival."""
+    time = [5, 8, 8, 12, 3, 20, 15, 7, 9, 11, 2, 18]
+    seen = outcome(np.array(time), np.array([1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 1]))
+    risk = np.array([0.2, -0.5, 1.1, -1.3, 0.9, -2, -0.1, 0.7, 0.3, -0.8, 1.5, -0.6])
+    assert harrell_c(seen, risk).value == pytest.approx(0.78181818, abs=5e-9)
+    for tau, r, python in ((None, 0.75479876, 0.74789373), (15.0, 0.74712644, 0.72369066)):
+        assert uno_c(seen, seen, risk, tau, before=True).value == pytest.approx(r, abs=5e-9)
+        assert uno_c(seen, seen, risk, tau).value == pytest.approx(python, abs=5e-9)
+
+
 def test_censoring_estimate_equals_other_software():
     found = uncensored(TRAIN, np.array([2.0, 5.0, 9.0, 14.0]))
     np.testing.assert_allclose(
