@@ -1,6 +1,7 @@
 """Samples in the latent space, in two dimensions and coloured by a label."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -91,12 +92,37 @@ def two_dimensions(table: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return points, [f"PC{i + 1} ({share[i]:.0%} of variance)" for i in range(2)]
 
 
-def draw_groups(axes: Axes, points: np.ndarray, labels: pd.Series, max_groups: int) -> None:
-    """Draw the largest groups in colour, the other and the unlabelled samples beneath them."""
+def largest_groups(labels: pd.Series, max_groups: int) -> list[str]:
+    """Return the names of the largest groups, the largest first; equals by name.
+
+    >>> largest_groups(pd.Series(["a", "b", "b", None]), 1)
+    ['b']
+    """
+    counts = Counter(sorted(labels.dropna().astype("string").to_numpy(dtype=str)))
+    return [group for group, _ in counts.most_common(max_groups)]
+
+
+def draw_groups(
+    axes: Axes,
+    points: np.ndarray,
+    labels: pd.Series,
+    max_groups: int,
+    shown: Sequence[str] | None = None,
+) -> None:
+    """Draw the largest groups in colour, the other and the unlabelled samples beneath them.
+
+    Args:
+      axes: drawn on.
+      points: [samples, 2].
+      labels: of each sample.
+      max_groups: the most groups that get a colour.
+      shown: groups that get a colour, in the order of the colours, in place of the largest: so
+        that a group has the same colour in several pictures.
+    """
     names = labels.astype("string").fillna(UNKNOWN).to_numpy(dtype=str)
     unknown = labels.isna().to_numpy()
     counts = Counter(sorted(names[~unknown]))
-    shown = [group for group, _ in counts.most_common(max_groups)]
+    shown = largest_groups(labels, max_groups) if shown is None else list(shown)
     rest = ~unknown & ~np.isin(names, shown)
     for place, group in enumerate(shown):
         chosen = ~unknown & (names == group)
