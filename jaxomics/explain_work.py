@@ -235,9 +235,7 @@ class Work:
 
 def read_alone(spec: DataSpec) -> DataSpec:
     """Return a specification of the encoders' columns alone, for a model that only encodes."""
-    views = tuple(
-        replace(view, features=view.inputs, encoded=None, levels=()) for view in spec.views
-    )
+    views = tuple(replace(view, features=view.inputs, encoded=None) for view in spec.views)
     return replace(spec, views=views, links=())
 
 

@@ -15,6 +15,9 @@ from jaxomics.data.preprocess import Preprocess
 COPY_NUMBER_LEVELS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Every value of an ordinal view: the categories of copy number."""
 
+BINARY_LEVELS = (0.0, 1.0)
+"""Every value of a binary view."""
+
 
 def specify(
     preprocess: Preprocess,
@@ -67,11 +70,13 @@ def standard_of(preprocess: Preprocess) -> Standard:
 
 
 def _view_spec(preprocess: Preprocess, name: str) -> ViewSpec:
-    """Describe one view to the model; ordinal views in their own units get the macro loss."""
+    """Describe one view to the model; discrete views in their own units tell their levels."""
     fitted = preprocess.views[name]
     width = len(fitted.features)
     encoded = None if len(fitted.encoder) == width else tuple(int(c) for c in fitted.encoder)
     unscaled = name in preprocess.config.unscaled or preprocess.config.scaling == "none"
     if unscaled and fitted.kind == "ordinal":
         return ViewSpec(name, width, encoded, "macro", COPY_NUMBER_LEVELS)
+    if unscaled and fitted.kind == "binary":
+        return ViewSpec(name, width, encoded, levels=BINARY_LEVELS)
     return ViewSpec(name, width, encoded)

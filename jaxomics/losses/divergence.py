@@ -17,6 +17,24 @@ def gaussian_kl(mean: Array, variance: Array, weight: Array | None = None) -> Ar
     return _average(per_sample, weight)
 
 
+def between_gaussians(
+    mean: Array, variance: Array, other_mean: Array, other_variance: Array, weight: Array
+) -> Array:
+    """Return KL(N(mean, variance) || N(other_mean, other_variance)), summed and averaged likewise.
+
+    Args:
+      mean, variance, other_mean, other_variance: [b, latent]; variances above 0.
+      weight: [b], 0 for padding rows.
+
+    >>> one = jnp.ones((1, 1))
+    >>> float(between_gaussians(one, one, 3 * one, one, jnp.ones(1)))
+    2.0
+    """
+    ratio = variance / other_variance
+    apart = (mean - other_mean) ** 2 / other_variance
+    return _average(0.5 * jnp.sum(ratio - 1.0 - jnp.log(ratio) + apart, axis=1), weight)
+
+
 def published_kl(mean: Array, variance: Array, weight: Array | None = None) -> Array:
     """Return the divergence as MOSA's code has it: the variance passed as a log-variance.
 

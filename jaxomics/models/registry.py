@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jaxomics.data.batch import DataSpec
 from jaxomics.errors import InputError, unknown
-from jaxomics.models import bulk, modis, mosa, omiembed, omitrans
+from jaxomics.models import bulk, jamie, modis, mosa, move, omiembed, omitrans, scvaeit
 from jaxomics.models.base import Model
 
 
@@ -78,6 +78,33 @@ MODELS: dict[str, Entry] = {
         bulk.build,
         ("embed", "impute", "explain"),
         "latent 512, one hidden layer of 1024; 42 M on 19,421 genes",
+    ),
+    "move": Entry(
+        "move",
+        "Allesoe et al., Nature Biotechnology 2023, doi 10.1038/s41587-022-01520-x",
+        move.Config,
+        move.Hyper,
+        move.build,
+        ("embed", "impute", "translate", "explain"),
+        "latent 200, one hidden layer of 1000 for all views; 2.6 M on 1,000 features",
+    ),
+    "jamie": Entry(
+        "jamie",
+        "Cohen Kalafut et al., Nature Machine Intelligence 2023, doi 10.1038/s42256-023-00663-z",
+        jamie.Config,
+        jamie.Hyper,
+        jamie.build,
+        ("embed", "impute", "translate", "explain"),
+        "latent 200, up to 512 principal components and layers of 1024-512; two views; 5.1 M",
+    ),
+    "scvaeit": Entry(
+        "scvaeit",
+        "Du et al., PNAS 2022, doi 10.1073/pnas.2214414119",
+        scvaeit.Config,
+        scvaeit.Hyper,
+        scvaeit.build,
+        ("embed", "impute", "translate", "explain"),
+        "latent 100, 256 units per view and layer, masks embedded in 16 per view; 1.0 M",
     ),
 }
 
