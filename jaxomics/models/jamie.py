@@ -62,13 +62,13 @@ class Config:
     Attributes:
       latent: size of z.
       components: most principal components of a view; layers have as many units, and twice.
-      neighbours: over how many neighbours F takes the mean; 0 leaves its term out.
+      nearest: over how many neighbours F takes the mean; 0 leaves its term out.
       midpoint: c, the epoch in which the weight of the divergence is half its last; 0 = all on.
     """
 
     latent: int = 200
     components: int = 512
-    neighbours: int = 5
+    nearest: int = 5
     midpoint: int = 250
 
 
@@ -243,11 +243,11 @@ class Networks(NamedTuple):
             for v in self.spec.names
         }
         spread = jnp.zeros(())
-        if self.config.neighbours:
+        if self.config.nearest:
             read = self._scores(collections, batch)
-            nearest = neighbours(read, found.present, self.config.neighbours)
-            rows = found.present[0] * jnp.any(nearest > 0, axis=1)
-            spread = masked_mean(jnp.mean((joint - nearest @ joint) ** 2, axis=1), rows)
+            near = neighbours(read, found.present, self.config.nearest)
+            rows = found.present[0] * jnp.any(near > 0, axis=1)
+            spread = masked_mean(jnp.mean((joint - near @ joint) ** 2, axis=1), rows)
         warmth = warm(self.config, epoch(collections[CLOCK], len(joint)))
         total, metrics = objective(errors, found, z, joint, spread, warmth, hyper)
         after = {PLAYER: new, CLOCK: tick(collections[CLOCK])}

@@ -27,7 +27,7 @@ PAPER = Settings(
 
 RECOMMENDED = replace(
     PAPER,
-    config=jamie.Config(latent=64, components=128, neighbours=0, midpoint=0),
+    config=jamie.Config(latent=64, components=128, nearest=0, midpoint=0),
     hyper=jamie.Hyper(weight_decay=0.1, pull_weight=1.0),
     train=Train(epochs=150, batch_size=128, schedule="cosine"),
 )
