@@ -7,13 +7,23 @@ from typing import Annotated, TypeAlias
 import pandas as pd
 from tyro.conf import Positional, arg
 
+from jaxomics.commands.embedding import (
+    Asked,
+    Sources,
+    differences,
+    read_known,
+    read_numbers,
+    refuse_figure,
+    write_benchmarks,
+)
 from jaxomics.commands.notes import tell
 from jaxomics.commands.options import Flag
 from jaxomics.commands.outputs import refuse_file
 from jaxomics.data.io import TABLE_SUFFIXES, read_cohort, read_indexed, write_table
-from jaxomics.errors import InputError, unknown
 from jaxomics.metrics.embedding import evaluate_embedding as score_embedding
 from jaxomics.metrics.imputation import evaluate_imputation as score_imputation
+from jaxomics.metrics.summary import summarise
+from jaxomics.metrics.tables import SCORE_COLUMNS, join
 from jaxomics.metrics.translation import NINE
 from jaxomics.metrics.translation import evaluate_translation as score_translation
 
@@ -103,6 +113,19 @@ def evaluate_embedding(
     label: str,
     out: Path,
     group: str | None = None,
+    time: str | None = None,
+    event: str | None = None,
+    clinical: tuple[str, ...] = (),
+    features: Path | None = None,
+    reconstruction: Path | None = None,
+    counts: Path | None = None,
+    gene_sets: Path | None = None,
+    cohort: str | None = None,
+    paired: Flag = False,
+    components: int | None = None,
+    quick: Flag = False,
+    summary: Path | None = None,
+    figure: Path | None = None,
     dataset: str = "",
     model: str = "embedding",
     seed: int = 0,
@@ -110,36 +133,64 @@ def evaluate_embedding(
     overwrite: Flag = False,
     quiet: Flag = False,
 ) -> Scored:
-    """Score an embedding, of jaxomics or any other tool, against a class label.
+    """Score an embedding, of jaxomics or any other tool, against classes and survival.
 
     Args:
       table: samples x dimensions; first column or index = sample id.
       labels: sample table; first column or index = sample id.
       label: its column with the classes.
-      out: score table to write, .parquet or .csv.
-      group: its column of groups (patients) that must not be split; by default each sample is
-        its own.
+      out: score table to write, .parquet or .csv; one row per fold.
+      group: its column of groups (donors) that must not be split; by default each sample is its
+        own.
+      time: its column of survival times; needs `event`.
+      event: its column of events, 1 = event, 0 = censored.
+      clinical: its columns that a clinical Cox regression reads, such as age sex cohort.
+      features: measured table of the same samples; its principal components are scored beside.
+      reconstruction: the model's reconstruction of `features`, on a log2 scale; features that
+        differ from the measured ones are counted.
+      counts: table of counts of the same samples; its pseudoreplicates give the noise floor.
+      gene_sets: GMT file; differing features are tested for enrichment.
+      cohort: class whose samples are tested for differing features; by default the largest.
+      paired: test differences within samples instead of two groups.
+      components: dimensions that the Grassmann distance compares; by default as many as fit.
+      quick: small trees, few starts and permutations.
+      summary: also write mean, SD and SE over folds to this table.
+      figure: also draw the four benchmarks as PNG.
       dataset: name of the data in the table.
       model: name of the method in the table.
-      seed: of folds and k-means.
+      seed: of folds, trees, permutations and k-means.
       csv: also write CSV beside parquet.
       overwrite: replace existing files.
       quiet: print no notes.
 
     Returns:
-      The scores.
+      The scores, printed as means over folds.
     """
-    refuse_file(out, overwrite)
-    latent = _numbers(table)
-    columns = read_indexed(labels)
-    for name in (label, *([group] if group else [])):
-        if name not in columns:
-            raise unknown("label column", name, columns.columns)
-    classes = pd.Series(columns[label])
-    groups = pd.Series(columns[group]) if group else None
-    scores = score_embedding(latent, classes, dataset, model, groups, seed)
-    tell(scores.attrs.pop("notes", []), quiet=quiet)
+    for path in (out, summary):
+        refuse_file(path, overwrite)
+    refuse_figure(figure, overwrite)
+    asked = Asked(label, group, time, event, clinical)
+    known = read_known(labels, asked)
+    latent = read_numbers(table)
+    measured = None if features is None else read_numbers(features)
+    scores = score_embedding(
+        latent, known.classes, dataset, model, known.groups, seed, measured,
+        survival=known.survival, clinical=known.clinical, components=components, quick=quick,
+    )  # fmt: skip
+    notes = scores.attrs.pop("notes", [])
+    if measured is None:
+        notes.append("no principal components beside: name the measured table with --features")
+    if reconstruction is not None:
+        sources = Sources(measured, read_numbers(reconstruction), counts, gene_sets)
+        about = {"dataset": dataset, "model": model, "seed": seed}
+        rows, told = differences(latent, known.classes, sources, cohort, paired, about)
+        scores, notes = join([scores, rows], SCORE_COLUMNS), notes + told
+    tell(notes, quiet=quiet)
     write_table(scores, out, csv=csv, overwrite=overwrite)
+    if summary is not None:
+        write_table(summarise(scores), summary, csv=csv, overwrite=overwrite)
+    if figure is not None:
+        write_benchmarks(scores, figure)
     return Scored(scores)
 
 
@@ -173,7 +224,7 @@ def evaluate_translation(
     """
     for path in (out, features):
         refuse_file(path, overwrite)
-    predicted, true = _numbers(table), _numbers(truth)
+    predicted, true = read_numbers(table), read_numbers(truth)
     scores, per_feature = score_translation(predicted, true, dataset, model, view)
     write_table(scores, out, csv=csv, overwrite=overwrite)
     if features is not None:
@@ -203,22 +254,3 @@ def _given(folder: Path, views: list[str]) -> dict[str, pd.DataFrame]:
 def _stem(path: Path) -> str:
     """Return a table's name without its ending."""
     return next((path.name.removesuffix(s) for s in TABLE_SUFFIXES if path.name.endswith(s)), "")
-
-
-def _numbers(path: Path) -> pd.DataFrame:
-    """Read a table of numbers with ids in front.
-
-    Raises:
-      InputError: a column that holds no numbers, or repeated ids.
-    """
-    table = read_indexed(path)
-    text = [str(n) for n, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
-    if text:
-        raise InputError(
-            f"{path}: expected numbers behind the sample ids, found text in {text[0]!r}; remove "
-            "such columns"
-        )
-    repeated = table.index[table.index.duplicated()]
-    if len(repeated):
-        raise InputError(f"{path}: expected unique sample ids, found {repeated[0]!r} twice")
-    return table
