@@ -2,13 +2,96 @@
 
 Masks over the features of one view, from its statistics (`data.statistics`), after Cai et al.
 2024 (Methods); low variance and probes that an annotation marks, after Zhang and Guo 2021.
+
+`kept_features`, `wanted_features` and `shown_features` are the three masks of a view, each within
+the one before, and append what they leave out to a list of rows view, item, name, reason.
 """
 
 import numpy as np
 import pandas as pd
 from sklearn.mixture import GaussianMixture
 
+from jaxomics.data.choices import ESSENTIAL_VIEWS, VARIABLE_VIEWS, PreprocessConfig
+from jaxomics.data.statistics import ViewStatistics
 from jaxomics.errors import InputError, unknown
+
+
+def kept_features(
+    name: str, found: ViewStatistics, config: PreprocessConfig, notes: list
+) -> np.ndarray:
+    """Return bool [features]: measured, and let through by the missing-value filter."""
+    measured = found.measured > 0
+    unseen = "no measured value in any training sample"
+    notes.extend((name, "feature", feature, unseen) for feature in found.features[~measured])
+    if config.missing_filtered != "all" and name not in config.missing_filtered:
+        return measured
+    kept = measured & enough_measured(found.measured, found.scope, config.max_missing)
+    reason = f"missing in at least {config.max_missing:.0%} of the view's samples"
+    notes.extend((name, "feature", feature, reason) for feature in found.features[measured & ~kept])
+    if not kept.any():
+        raise InputError(
+            f"view {name!r}: expected features measured in more than {1 - config.max_missing:.0%} "
+            f"of {found.scope} samples, found none; raise max_missing or leave the view out"
+        )
+    return kept
+
+
+def wanted_features(
+    name: str,
+    found: ViewStatistics,
+    kept: np.ndarray,
+    config: PreprocessConfig,
+    table: pd.DataFrame | None,
+    notes: list,
+    *,
+    counted: bool,
+) -> np.ndarray:
+    """Return bool [features]: kept, counted, varying enough, and not marked by an annotation."""
+    reasons = np.full(len(kept), "", dtype=object)
+    if config.filters_variance(name):
+        deviation = np.where(kept, found.deviation(), np.nan)
+        if config.variance_quantile is not None:
+            reasons[least_varying(deviation, config.variance_quantile)] = (
+                f"variance among the least {config.variance_quantile:.0%}"
+            )
+        if config.variance_threshold is not None:
+            flat = ~varying(deviation, config.variance_threshold)
+            reasons[flat] = f"variance below {config.variance_threshold:g}"
+    if counted:
+        reasons[~(found.high > 0)] = "no count in any training sample"
+    if config.excluded and table is not None:
+        marked = marked_features(found.features, table, config.excluded, name)
+        reasons = np.where(marked != "", "marked as " + marked, reasons)
+    gone = kept & (reasons != "")
+    told = zip(found.features[gone], reasons[gone], strict=True)
+    notes.extend((name, "feature", feature, reason) for feature, reason in told)
+    wanted = kept & (reasons == "")
+    if not wanted.any():
+        raise InputError(
+            f"view {name!r}: expected features, found none: all {kept.sum()} are marked by the "
+            "annotation or vary too little; lower variance_threshold or leave out excluded"
+        )
+    return wanted
+
+
+def shown_features(
+    name: str, found: ViewStatistics, kept: np.ndarray, config: PreprocessConfig, notes: list
+) -> np.ndarray:
+    """Return bool [features]: kept, and shown to the encoder."""
+    seen, reason = kept, ""
+    if config.encoder_filter == "paper" and name in ESSENTIAL_VIEWS:
+        seen, reason = kept & ever_essential(found.low), "never below -0.5"
+    elif config.encoder_filter == "paper" and name in VARIABLE_VIEWS:
+        deviation = np.where(kept, found.deviation(), np.nan)
+        seen, threshold = variable_features(deviation, config.seed)
+        reason = f"standard deviation not above {threshold:.4g}"
+    if not seen.any():
+        raise InputError(
+            f"view {name!r}: expected features for the encoder, found none: all {kept.sum()} are "
+            f"{reason}; check the units, or set encoder_filter='none'"
+        )
+    notes.extend((name, "encoder", feature, reason) for feature in found.features[kept & ~seen])
+    return seen
 
 
 def enough_measured(measured: np.ndarray, rows: int, max_missing: float = 0.85) -> np.ndarray:
@@ -33,6 +116,22 @@ def varying(deviation: np.ndarray, threshold: float) -> np.ndarray:
       threshold: of the variance.
     """
     return np.nan_to_num(deviation, nan=-1.0) >= np.sqrt(threshold)
+
+
+def least_varying(deviation: np.ndarray, share: float) -> np.ndarray:
+    """Return bool [features]: is the variance among the least, of this share of the features?
+
+    Args:
+      deviation: standard deviations, NaN where there are fewer than two values; these are neither
+        counted nor among them.
+      share: from 0 to 1.
+
+    >>> least_varying(np.array([3.0, 1.0, np.nan, 2.0, 4.0]), 0.5).tolist()
+    [False, True, False, True, False]
+    """
+    known = deviation[~np.isnan(deviation)]
+    limit = np.quantile(known, share) if len(known) else 0.0
+    return np.nan_to_num(deviation, nan=np.inf) < limit
 
 
 def marked_features(

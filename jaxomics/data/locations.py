@@ -1,7 +1,8 @@
 """Where features lie in the genome: the order of a view for networks that look at neighbours.
 
 A feature table has the columns `chromosome` (1 to 22, X, Y, with or without `chr` in front) and
-`position` (a number on that chromosome).
+`position` (a number on that chromosome). Tables of peaks and genes may name them `chrom` or `chr`,
+and `start` or `tss`.
 """
 
 import numpy as np
@@ -14,6 +15,9 @@ CHROMOSOMES = (*map(str, range(1, 23)), "X", "Y")
 
 COLUMNS = ("chromosome", "position")
 """Columns of a feature table that tell the location."""
+
+ALIASES = {"chrom": "chromosome", "chr": "chromosome", "start": "position", "tss": "position"}
+"""Other names of these columns, in the tables of peaks and genes."""
 
 
 def location_order(features: pd.Index, table: pd.DataFrame | None, view: str) -> np.ndarray:
@@ -36,6 +40,7 @@ def location_order(features: pd.Index, table: pd.DataFrame | None, view: str) ->
     >>> location_order(pd.Index(["a", "b", "c", "d"]), table, "rna").tolist()
     [2, 1, 0, 3]
     """
+    table = None if table is None else _named(table)
     missing = [name for name in COLUMNS if table is None or name not in table]
     if table is None or missing:
         raise InputError(
@@ -70,6 +75,7 @@ def chromosomes(table: pd.DataFrame | None) -> dict[str, int]:
     >>> chromosomes(pd.DataFrame({"chromosome": ["chr2", "MT"]}, index=["a", "b"]))
     {'a': 1, 'b': 24}
     """
+    table = None if table is None else _named(table)
     if table is None or "chromosome" not in table:
         return {}
     rank = chromosome_rank(pd.Series(table["chromosome"]))
@@ -88,3 +94,12 @@ def chromosome_rank(names: pd.Series) -> np.ndarray:
     text = text.str.replace("^chr", "", case=False, regex=True).str.upper()
     place = {name: rank for rank, name in enumerate(CHROMOSOMES)}
     return np.array([place.get(name, len(CHROMOSOMES)) for name in text])
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a feature table whose columns have the names of `COLUMNS`, where it has others."""
+    other: dict[str, str] = {}
+    for alias, name in ALIASES.items():
+        if alias in table and name not in table and name not in other.values():
+            other[alias] = name
+    return table.rename(columns=other)

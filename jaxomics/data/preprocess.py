@@ -1,12 +1,12 @@
 """Preprocessing of a cohort: which features are kept, what the encoder sees, how values scale.
 
-`fit_preprocess` takes the steps of Cai et al. 2024 in their order and returns a `Preprocess`,
-which is stored beside a model. Nothing here needs an accelerator, so that a stored model can be
-applied with numpy alone.
+`fit_preprocess` takes the steps of Cai et al. 2024 in their order, with those of `data.normalise`
+between filters and scaling, and returns a `Preprocess`, which is stored beside a model. Nothing
+here needs an accelerator, so that a stored model can be applied with numpy alone.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,19 +16,23 @@ import pandas as pd
 from jaxomics.config import from_json, to_json
 from jaxomics.data.align import feature_report, match_features
 from jaxomics.data.atomic import whole_file
-from jaxomics.data.choices import DEFAULT, ESSENTIAL_VIEWS, VARIABLE_VIEWS, PreprocessConfig
-from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics
-from jaxomics.data.filters import (
-    enough_measured,
-    ever_essential,
-    marked_features,
-    variable_features,
-    varying,
+from jaxomics.data.choices import (
+    DEFAULT,
+    UNCHANGED,
+    NormaliseConfig,
+    PreprocessConfig,
 )
+from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics
+from jaxomics.data.filters import kept_features, shown_features, wanted_features
 from jaxomics.data.locations import location_order
+from jaxomics.data.normalise import NO_STEPS, Steps, fit_steps, on_scale
+from jaxomics.data.peaks import check_peaks
 from jaxomics.data.scaling import Standard, invert_standard
 from jaxomics.data.statistics import Piece, ViewStatistics, view_statistics
 from jaxomics.errors import InputError, unknown
+
+BLOCK_BYTES = 256 << 20
+"""Rows of a view are looked at in blocks of about this size in double precision."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class ViewPreprocess:
         its units.
       kind: `binary`, `ordinal` or `continuous`.
       fill: float32 [features], what missing cells of measured samples become; None keeps them.
+      steps: what comes before scaling: logarithm, quantiles, removal of batch effects. Mean, scale
+        and fill are in the units after it.
     """
 
     features: pd.Index
@@ -52,6 +58,7 @@ class ViewPreprocess:
     scale: np.ndarray
     kind: str
     fill: np.ndarray | None = None
+    steps: Steps = NO_STEPS
 
 
 @dataclass(frozen=True)
@@ -69,14 +76,21 @@ class Preprocess:
     config: PreprocessConfig
     report: pd.DataFrame
 
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of the steps before scaling, in sentences."""
+        return [note for view in self.views.values() for note in view.steps.notes]
+
     def arrays(self, cohort: MultiOmics) -> dict[str, np.ndarray]:
-        """Return raw values of the kept features per view, float32 [samples, features].
+        """Return values of the kept features per view, float32 [samples, features].
 
         Works for any cohort: what it lacks (views, features, cells) is NaN, what is not known
-        here is left out; `match` lists both. Values are in original units.
+        here is left out; `match` lists both. Values are in original units, those of normalised
+        views in the units after the steps that were fitted.
 
         Raises:
-          InputError: no view, or no feature of a shared view, is known here.
+          InputError: no view, or no feature of a shared view, is known here, or values or labels
+            that the steps cannot be applied to.
         """
         if not any(name in self.views for name in cohort.views):
             raise unknown("view", next(iter(cohort.views)), self.views)
@@ -84,17 +98,47 @@ class Preprocess:
 
     def _array(self, cohort: MultiOmics, name: str) -> np.ndarray:
         """Return one view of `arrays`."""
-        features = self.views[name].features
+        view = self.views[name]
+        features = view.features
         if name not in cohort.views:
             return np.full((len(cohort.samples), len(features)), np.nan, np.float32)
         table, _ = match_features(cohort.view(name), features, name)
-        fill = self.views[name].fill
-        if fill is not None:
-            table = table.fillna(dict(zip(features, fill, strict=True)))
+        if view.steps.config != UNCHANGED:
+            values = view.steps.apply(table, cohort.labels.loc[table.index], name)
+            table = pd.DataFrame(values, table.index, table.columns)
+        if view.fill is not None:
+            table = table.fillna(dict(zip(features, view.fill, strict=True)))
         return table.reindex(cohort.samples).to_numpy(np.float32)
 
+    def normalised(self, cohort: MultiOmics) -> MultiOmics:
+        """Return a cohort whose normalised views are in the units that the model writes.
+
+        They have the kept features only; other views are left alone.
+        """
+        views = dict(cohort.views)
+        for name, view in self.views.items():
+            if name in views and view.steps.config != UNCHANGED:
+                table, _ = match_features(cohort.view(name), view.features, name)
+                values = view.steps.apply(table, cohort.labels.loc[table.index], name)
+                views[name] = pd.DataFrame(values, table.index, table.columns)
+        return replace(cohort, views=views)
+
+    def unseen(self, cohort: MultiOmics) -> pd.DataFrame:
+        """Return batch levels that no training sample has: columns view, sample, column, level."""
+        found = [
+            view.steps.unseen(cohort.labels.loc[cohort.views[name].index]).assign(view=name)
+            for name, view in self.views.items()
+            if name in cohort.views
+        ]
+        columns = ["view", "sample", "column", "level"]
+        return (
+            pd.concat(found, ignore_index=True)[columns]
+            if found
+            else pd.DataFrame([], columns=columns)
+        )
+
     def invert(self, view: str, standardised: np.ndarray) -> np.ndarray:
-        """Return standardised values [samples, features] of a view in original units."""
+        """Return standardised values [samples, features] of a view in the units of `arrays`."""
         fitted = self._view(view)
         return invert_standard(standardised, Standard(fitted.mean, fitted.scale))
 
@@ -124,9 +168,19 @@ class Preprocess:
             for field in ("encoder", "mean", "scale", "fill")
             if getattr(view, field) is not None
         }
+        for name, view in self.views.items():
+            arrays |= {f"{field}:{name}": array for field, array in view.steps.arrays().items()}
         with whole_file(Path(folder) / "preprocess.npz") as path:
             np.savez(path, **arrays)
-        names = {n: {"kind": v.kind, "features": list(v.features)} for n, v in self.views.items()}
+        names = {
+            name: {
+                "kind": view.kind,
+                "features": list(view.features),
+                "normalise": to_json(view.steps.config),
+                "steps": to_json(view.steps.record()),
+            }
+            for name, view in self.views.items()
+        }
         record = {
             "config": to_json(self.config),
             "views": names,
@@ -149,11 +203,20 @@ class Preprocess:
                     *(arrays[f"{field}:{name}"] for field in ("encoder", "mean", "scale")),
                     kind=view["kind"],
                     fill=arrays.get(f"fill:{name}"),
+                    steps=_restore_steps(name, view, arrays),
                 )
                 for name, view in record["views"].items()
             }
         report = pd.DataFrame(record["report"], columns=DROPPED_COLUMNS, dtype=str)
         return cls(views, from_json(PreprocessConfig, record["config"]), report)
+
+
+def _restore_steps(name: str, record: Mapping, arrays: Mapping[str, np.ndarray]) -> Steps:
+    """Return the steps of a view from what `Preprocess.save` wrote."""
+    if "steps" not in record:  # a run from before there were any
+        return NO_STEPS
+    own = {f: arrays[f"{f}:{name}"] for f in ("reference", "effects") if f"{f}:{name}" in arrays}
+    return Steps.restore(from_json(NormaliseConfig, record["normalise"]), record["steps"], own)
 
 
 def enough_views(cohort: MultiOmics, min_views: int = 2) -> MultiOmics:
@@ -172,8 +235,9 @@ def fit_preprocess(
     cohort: MultiOmics,
     config: PreprocessConfig = DEFAULT,
     train_samples: pd.Index | None = None,
+    normalise: NormaliseConfig = UNCHANGED,
 ) -> Preprocess:
-    """Fit filters and scalers, in the order of Cai et al. 2024.
+    """Fit filters, steps between samples, and scalers, in this order (Cai et al. 2024).
 
     The missing-value filter counts over the rows of each table; what follows uses those of
     them that are measured in `config.min_views` views.
@@ -183,10 +247,11 @@ def fit_preprocess(
       config: the choices.
       train_samples: who is trained on; the rest is ignored if `config.fit_scope` is `train`.
         None means everybody.
+      normalise: steps between samples. The filters see logarithms of counts.
 
     Raises:
       InputError: nothing is left of a view: no training sample, no feature, or none for the
-        encoder.
+        encoder. Or values or labels that steps cannot be fitted to.
     """
     scope = cohort.samples
     if train_samples is not None and config.fit_scope == "train":
@@ -195,18 +260,61 @@ def fit_preprocess(
     if len(strange):
         raise unknown("training sample", str(strange[0]), cohort.samples)
     fitted_on = scope.intersection(cohort.samples[_in_views(cohort, config.min_views)])
-    statistics = {}
-    for name, table in cohort.views.items():
-        rows = (table.index.isin(scope), table.index.isin(fitted_on))
-        piece = Piece(table.to_numpy(np.float64), *rows)
-        statistics[name] = view_statistics(table.columns, [piece])
-    return choose_features(statistics, config, cohort.features)
+    statistics = {
+        name: view_statistics(
+            table.columns, _pieces(table, scope, fitted_on, normalise.of(name).scale, name)
+        )
+        for name, table in cohort.views.items()
+    }
+    fitted = choose_features(statistics, config, cohort.features, normalise)
+    views = {
+        name: _fit_steps(name, view, cohort, fitted_on, config, normalise.of(name))
+        for name, view in fitted.views.items()
+    }
+    return replace(fitted, views=views)
+
+
+def _pieces(
+    table: pd.DataFrame, scope: pd.Index, fitted: pd.Index, scale: str, view: str
+) -> Iterator[Piece]:
+    """Yield the rows of a view, in blocks that bound memory."""
+    rows = max(BLOCK_BYTES // (8 * max(table.shape[1], 1)), 1)
+    for first in range(0, max(len(table), 1), rows):
+        part = table.iloc[first : first + rows]
+        values = on_scale(part, scale, view).astype(np.float64)
+        yield Piece(values, part.index.isin(scope), part.index.isin(fitted))
+
+
+def _fit_steps(
+    name: str,
+    view: ViewPreprocess,
+    cohort: MultiOmics,
+    fitted: pd.Index,
+    config: PreprocessConfig,
+    normalise: NormaliseConfig,
+) -> ViewPreprocess:
+    """Return a view with the steps between samples, and with scaling to the units after them."""
+    if not normalise.fitted:
+        return replace(view, steps=Steps(normalise))
+    table = cohort.view(name)
+    columns = table.columns.get_indexer(view.features)
+    table = table.iloc[np.flatnonzero(table.index.isin(fitted)), columns]
+    values = on_scale(table, normalise.scale, name)
+    steps, values = fit_steps(values, cohort.labels.loc[table.index], normalise, name)
+    rows = np.ones(len(values), bool)
+    after = view_statistics(view.features, [Piece(values, rows, rows)])
+    mean, scale, fill = (
+        part.astype(np.float32) for part in (*_standard(name, after, config), after.mean)
+    )
+    fill = None if view.fill is None else fill
+    return replace(view, mean=mean, scale=scale, fill=fill, steps=steps)
 
 
 def choose_features(
     statistics: Mapping[str, ViewStatistics],
     config: PreprocessConfig,
     annotations: Mapping[str, pd.DataFrame] | None = None,
+    normalise: NormaliseConfig = UNCHANGED,
 ) -> Preprocess:
     """Return the preprocessing that follows from statistics of the views.
 
@@ -215,6 +323,7 @@ def choose_features(
         measured in `config.min_views` views as fitted rows.
       config: the choices.
       annotations: feature tables of views, for `config.excluded` and `config.order`.
+      normalise: what was done to the values before; features without a count are left out.
 
     Raises:
       InputError: nothing is left of a view; see `fit_preprocess`. Or features are to be excluded
@@ -228,7 +337,7 @@ def choose_features(
             "by, found none; add them, or leave out excluded and order"
         )
     views = {
-        name: _choose(name, found, config, tables.get(name), notes)
+        name: _choose(name, found, config, tables.get(name), normalise.of(name), notes)
         for name, found in statistics.items()
     }
     return Preprocess(views, config, pd.DataFrame(notes, columns=DROPPED_COLUMNS, dtype=str))
@@ -245,6 +354,7 @@ def _choose(
     found: ViewStatistics,
     config: PreprocessConfig,
     table: pd.DataFrame | None,
+    normalise: NormaliseConfig,
     notes: list,
 ) -> ViewPreprocess:
     """Return the kept features of one view, those that the encoder sees, and their scaling."""
@@ -254,94 +364,34 @@ def _choose(
             f"{found.rows} samples of the cohort have it; leave the view out, or divide the "
             "samples in another way"
         )
-    kept = _kept_features(name, found, config, notes)
-    kept = _wanted_features(name, found, kept, config, table, notes)
+    kept = kept_features(name, found, config, notes)
+    counted = normalise.scale == "counts"
+    kept = wanted_features(name, found, kept, config, table, notes, counted=counted)
     if not found.fitted:
         raise InputError(
             f"view {name!r}: expected training samples measured in {config.min_views} views, "
             f"found none among the {found.scope} of this view; lower min_views"
         )
-    seen = _shown_features(name, found, kept, config, notes)
-    standard = Standard(np.zeros(len(kept)), np.ones(len(kept)))
-    if config.scaling != "none" and name not in config.unscaled:
-        standard = {"zscore": found.zscore, "minmax": found.minmax}[config.scaling]()
+    seen = shown_features(name, found, kept, config, notes)
     columns = np.flatnonzero(kept)
     if config.order == "location" and table is not None:
+        if {"start", "end"} <= set(table):
+            check_peaks(found.features[columns], table, name)
         columns = columns[location_order(found.features[columns], table, name)]
+    standard = _standard(name, found, config)
     mean, scale, fill = (part[columns].astype(np.float32) for part in (*standard, found.mean))
     return ViewPreprocess(
         found.features[columns],
         np.flatnonzero(seen[columns]),
         mean,
         scale,
-        found.kind,
+        "continuous" if counted or normalise.fitted else found.kind,
         fill if name in config.imputed else None,
     )
 
 
-def _kept_features(
-    name: str, found: ViewStatistics, config: PreprocessConfig, notes: list
-) -> np.ndarray:
-    """Return bool [features]: measured, and let through by the missing-value filter."""
-    measured = found.measured > 0
-    unseen = "no measured value in any training sample"
-    notes.extend((name, "feature", feature, unseen) for feature in found.features[~measured])
-    if config.missing_filtered != "all" and name not in config.missing_filtered:
-        return measured
-    kept = measured & enough_measured(found.measured, found.scope, config.max_missing)
-    reason = f"missing in at least {config.max_missing:.0%} of the view's samples"
-    notes.extend((name, "feature", feature, reason) for feature in found.features[measured & ~kept])
-    if not kept.any():
-        raise InputError(
-            f"view {name!r}: expected features measured in more than {1 - config.max_missing:.0%} "
-            f"of {found.scope} samples, found none; raise max_missing or leave the view out"
-        )
-    return kept
-
-
-def _wanted_features(
-    name: str,
-    found: ViewStatistics,
-    kept: np.ndarray,
-    config: PreprocessConfig,
-    table: pd.DataFrame | None,
-    notes: list,
-) -> np.ndarray:
-    """Return bool [features]: kept, not marked by an annotation, and varying enough."""
-    reasons = np.full(len(kept), "", dtype=object)
-    if config.variance_threshold is not None and name in config.variance_filtered:
-        flat = ~varying(found.deviation(), config.variance_threshold)
-        reasons[flat] = f"variance below {config.variance_threshold:g}"
-    if config.excluded and table is not None:
-        marked = marked_features(found.features, table, config.excluded, name)
-        reasons = np.where(marked != "", "marked as " + marked, reasons)
-    gone = kept & (reasons != "")
-    told = zip(found.features[gone], reasons[gone], strict=True)
-    notes.extend((name, "feature", feature, reason) for feature, reason in told)
-    wanted = kept & (reasons == "")
-    if not wanted.any():
-        raise InputError(
-            f"view {name!r}: expected features, found none: all {kept.sum()} are marked by the "
-            "annotation or vary too little; lower variance_threshold or leave out excluded"
-        )
-    return wanted
-
-
-def _shown_features(
-    name: str, found: ViewStatistics, kept: np.ndarray, config: PreprocessConfig, notes: list
-) -> np.ndarray:
-    """Return bool [features]: kept, and shown to the encoder."""
-    seen, reason = kept, ""
-    if config.encoder_filter == "paper" and name in ESSENTIAL_VIEWS:
-        seen, reason = kept & ever_essential(found.low), "never below -0.5"
-    elif config.encoder_filter == "paper" and name in VARIABLE_VIEWS:
-        deviation = np.where(kept, found.deviation(), np.nan)
-        seen, threshold = variable_features(deviation, config.seed)
-        reason = f"standard deviation not above {threshold:.4g}"
-    if not seen.any():
-        raise InputError(
-            f"view {name!r}: expected features for the encoder, found none: all {kept.sum()} are "
-            f"{reason}; check the units, or set encoder_filter='none'"
-        )
-    notes.extend((name, "encoder", feature, reason) for feature in found.features[kept & ~seen])
-    return seen
+def _standard(name: str, found: ViewStatistics, config: PreprocessConfig) -> Standard:
+    """Return the scaling of all features of a view."""
+    if config.scaling == "none" or name in config.unscaled:
+        return Standard(np.zeros(len(found.features)), np.ones(len(found.features)))
+    return found.zscore() if config.scaling == "zscore" else found.minmax()

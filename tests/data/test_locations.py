@@ -57,6 +57,15 @@ def test_order_is_by_chromosome_then_position_and_unknown_last():
     assert [PROBES[i] for i in order] == ["cg3", "cg1", "cg4", "cg2", "cg5", "cg6"]
 
 
+def test_peaks_and_genes_have_other_names_for_their_places():
+    peaks = annotation().rename(columns={"chromosome": "chrom", "position": "start"})
+    genes = annotation().rename(columns={"chromosome": "chr", "position": "tss"})
+    expected = location_order(pd.Index(PROBES), annotation(), "methylation")
+    for table in (peaks.assign(end=1000), genes):
+        found = location_order(pd.Index(PROBES), table, "atac")
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_features_follow_the_genome_with_their_scaling_and_their_encoder():
     plain = fit_preprocess(cohort(), config())
     ordered = fit_preprocess(cohort(), config(order="location"))
