@@ -92,6 +92,18 @@ def test_what_is_held_out_changes_nothing_that_is_fitted(data, trained, fitted):
     leaking = fit_preprocess(other, replace(CONFIG, fit_scope="all"), trained, ALL)
     changed = leaking.views["rna"].steps.arrays()["reference"]
     assert not np.allclose(changed.mean(), before["rna.reference"].mean())
+
+
+def test_saved_steps_do_the_same_to_new_samples(data, fitted, tmp_path):
+    fitted.save(tmp_path)
+    loaded = Preprocess.load(tmp_path)
+    for name, array in every_array(fitted).items():
+        np.testing.assert_array_equal(array, every_array(loaded)[name], err_msg=name)
+    new = data.select_samples(data.samples[:7])
+    blind = MultiOmics.from_tables(
+        {name: table for name, table in new.views.items() if len(table)},
+        new.labels.drop(columns=["cohort", "os_time"]),
+    )
     for name, array in loaded.arrays(blind).items():
         np.testing.assert_array_equal(array, fitted.arrays(data)[name][:7])
 
