@@ -88,7 +88,11 @@ def main(options: Options) -> None:
     scores = class_table(fitted, cohort, folds, predicted, options)
     write_table(scores, options.out / "classes.parquet", csv=True, overwrite=True)
     means = scores[scores["fold"] == ALL_FOLDS]
-    print(means.pivot_table(index="model", columns="metric", values="value", sort=False).round(4))
+    print(
+        means.pivot_table(index="model", columns="metric", values="value", sort=False)
+        .round(4)
+        .to_string()
+    )
     draw(fitted[0], read_cohort(options.data, views=[options.target]), cohort, predicted, options)
 
 
