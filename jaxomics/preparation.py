@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from jaxomics.data.container import MultiOmics
+from jaxomics.data.hold_out import DONOR, donors
 from jaxomics.engine.state import Split
 from jaxomics.errors import InputError
 from jaxomics.models.base import Model
@@ -57,6 +58,8 @@ def modelled_views(cohort: MultiOmics, settings: Settings) -> MultiOmics:
             "expected a view to model, found only views that serve as conditionals; name "
             "fewer of them in --conditionals"
         )
+    if hasattr(settings.config, "modelled"):
+        views = {name: views[name] for name in settings.config.modelled(list(views))}
     roles = translated_views(settings, list(views))
     if roles is not None:
         views = {name: views[name] for name in views if name in {*roles[0], *roles[1]}}
@@ -76,7 +79,7 @@ def choose_rows(
 
     Args:
       cohort: all samples.
-      settings: `min_views` and `valid_fraction` decide.
+      settings: `min_views` and `valid_fraction` decide; samples of one donor stay together.
       trained: the samples that may be trained on.
       valid: samples to watch training on; None takes a share of `trained`.
       seed: of that share.
@@ -99,10 +102,27 @@ def choose_rows(
     if valid is not None:
         held = np.flatnonzero(cohort.samples.isin(valid) & enough)
         return Rows(Split(rows, len(rows), held, len(held)), notes)
-    rows = np.random.default_rng(seed).permutation(rows)
-    count = round(settings.train.valid_fraction * len(rows))
-    train, held = np.sort(rows[count:]), np.sort(rows[:count])
+    train, held = _divide(cohort, rows, settings.train.valid_fraction, seed)
     return Rows(Split(train, len(train), held, len(held)), notes)
+
+
+def _divide(
+    cohort: MultiOmics, rows: np.ndarray, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows to train on and a share of them to watch training on, both sorted.
+
+    Samples of one donor (label column `hold_out.DONOR`) stay on one side, so the share is met up
+    to the samples of a donor.
+    """
+    count, random = round(share * len(rows)), np.random.default_rng(seed)
+    if DONOR not in cohort.labels:
+        rows = random.permutation(rows)
+        return np.sort(rows[count:]), np.sort(rows[:count])
+    codes, names = pd.factorize(donors(cohort).iloc[rows], sort=True)
+    place = random.permutation(len(names))[codes]
+    size = np.bincount(place, minlength=len(names))
+    held = (np.cumsum(size) <= count)[place]
+    return rows[~held], rows[held]
 
 
 def _paired(

@@ -1,7 +1,7 @@
 """Trainings of one model on one cohort, together: folds, seeds, settings and ensemble members."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jaxomics.engine.replicate import fit_many, stack
 from jaxomics.engine.state import FitResult, Split, Train, TrainState
 from jaxomics.errors import InputError
 from jaxomics.inference import Member
+from jaxomics.levels import fit_levels
 from jaxomics.models.base import Hyper, Model, Variables
 from jaxomics.types import Array
 
@@ -31,6 +32,7 @@ class Job(NamedTuple):
       hyper: traced settings.
       seed: of the members' keys.
       start: trained parameters to go on from; only for a single job of one member.
+      pairs: int [m, 2], matched rows; None = there are none.
     """
 
     standard: Standard
@@ -41,10 +43,16 @@ class Job(NamedTuple):
     start: Member | None = None
     targets: Array | None = None
     known: Array | None = None
+    pairs: Array | None = None
 
     def of(self, data: Data) -> Data:
         """Return the data as this job sees them."""
-        return data.replace(conditionals=self.conditionals, targets=self.targets, known=self.known)
+        return data.replace(
+            conditionals=self.conditionals,
+            targets=self.targets,
+            known=self.known,
+            pairs=self.pairs,
+        )
 
 
 def train_jobs(
@@ -60,7 +68,8 @@ def train_jobs(
     """Train all members of all jobs by one program; the data are held once.
 
     A job gets what it would get alone, up to the order of additions. Two things are common to
-    all: the steps of an epoch and the batch are those of the smallest training set.
+    all: the steps of an epoch and the batch are those of the smallest training set. A model with
+    a first level (`Level`) is trained job by job, and heeds no `halt`.
 
     Args:
       model: what to train.
@@ -79,6 +88,8 @@ def train_jobs(
       InputError: some jobs have validation rows and others none.
     """
     members = train.ensemble
+    if model.level is not None:
+        return _train_levels(model, data, jobs, train, recorder)
     if len(jobs) * members == 1 and halt is None:
         (job,) = jobs
         key = jax.random.key(job.seed)
@@ -102,6 +113,31 @@ def train_jobs(
         halt=halt,
     )
     return [_part(whole, i * members, members) for i in range(len(jobs))]
+
+
+def _train_levels(
+    model: Model, data: Data, jobs: Sequence[Job], train: Train, recorder: Recorder | None
+) -> list[FitResult]:
+    """Train jobs one by one: what the first level makes of the data differs between them."""
+    if any(job.start is not None for job in jobs):
+        raise InputError(
+            "expected a fresh run, found one to go on from: a model with a frozen first level is "
+            "trained from the beginning; leave --start out"
+        )
+    results = []
+    for number, job in enumerate(jobs):
+        own = recorder
+        if recorder is not None and recorder.folder is not None and len(jobs) > 1:
+            folder = recorder.folder / f"job_{number:03d}"
+            folder.mkdir(parents=True, exist_ok=True)
+            own = recorder._replace(folder=folder)
+        results.append(
+            fit_levels(
+                model, job.of(data), job.standard, job.split, job.hyper, train,
+                key=jax.random.key(job.seed), recorder=own,
+            )
+        )  # fmt: skip
+    return results
 
 
 def _state(model: Model, job: Job, key: Array) -> TrainState | None:
@@ -133,6 +169,21 @@ def padded(splits: Sequence[Split]) -> list[Split]:
     ]  # fmt: skip
 
 
+def lengthened_pairs(parts: Sequence[Array | None]) -> list[Array | None]:
+    """Return tables of pairs [m, 2] of equal length: shorter ones end with -1.
+
+    >>> [p.tolist() for p in lengthened_pairs([np.zeros((1, 2), int), np.ones((2, 2), int)])]
+    [[[0, 0], [-1, -1]], [[1, 1], [1, 1]]]
+    """
+    most = max(0 if part is None else len(part) for part in parts)
+    return [
+        part
+        if part is None
+        else jnp.pad(jnp.asarray(part), ((0, most - len(part)), (0, 0)), constant_values=-1)
+        for part in parts
+    ]
+
+
 def _lengthened(rows: Array | np.ndarray, length: int) -> np.ndarray:
     """Return rows repeated at the end up to a length."""
     return np.pad(np.asarray(rows), (0, length - len(rows)), "edge" if len(rows) else "constant")
@@ -152,8 +203,10 @@ def _stacked(trees: Sequence, members: int):
 def _own_data(jobs: Sequence[Job], members: int) -> dict[str, Array | None]:
     """Return what jobs may have of their own: one for all where they agree, else per replica."""
     found: dict[str, Array | None] = {}
-    for name in ("conditionals", "targets", "known"):
-        parts = [getattr(job, name) for job in jobs]
+    for name in ("conditionals", "targets", "known", "pairs"):
+        parts: list[Any] = [getattr(job, name) for job in jobs]
+        if name == "pairs":
+            parts = lengthened_pairs(parts)
         same = all(part is parts[0] or np.array_equal(part, parts[0]) for part in parts[1:])
         found[name] = parts[0] if same else _stacked(parts, members)
     return found

@@ -190,18 +190,18 @@ class Level(NamedTuple):
     """A network that is trained alone, ahead of the rest of a model, and then frozen.
 
     Attributes:
-      name: the model's collection of this name holds `params` and `collections` of the network.
-      view: the only one that it reads.
+      view: the only one that the network reads.
       model: the network as a model of its own, of this view.
       read: (variables of the network, data, standard) -> data and scaling that the rest of the
         model is trained on.
+      keep: variables of the network -> collections of the whole model, beside those of the rest.
       rest: what is trained then; the whole model does the same on data as they are.
     """
 
-    name: str
     view: str
     model: "Model"
     read: Callable[..., tuple[Any, Any]]
+    keep: Callable[[Variables], Collections]
     rest: "Model"
 
 
