@@ -12,6 +12,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL = {
     "attribution": 'SIZE, EPOCHS, DRAWS = "tiny", 4, 16',
     "modis": "SAMPLES, EPOCHS = 400, 2",
+    "omitrans": "SAMPLES, CPGS, GENES, CLASSES, EPOCHS = 80, 40, 30, 3, 3",
     "mosa": 'SIZE, EPOCHS, MEMBERS, NEW_SAMPLES = "tiny", 2, 1, 10',
     "cross_validation": 'SIZE, EPOCHS, TRIALS = "tiny", 4, 8',
 }
