@@ -95,7 +95,7 @@ def facts(options: Facts) -> None:
     """Explain or read explanations, rank the facts, write a table and a figure, print the table."""
     if options.withhold and options.explained:
         raise InputError("expected --withhold or --explained, found both: written tables are read")
-    estimator, cohort, _ = load(options.run, options.data, quiet=True)
+    estimator, cohort, _ = load(options.run, options.data, quiet=True, verb="explain")
     known = _known(estimator)
     top = (
         pd.concat([read_table(folder / "top.parquet") for folder in options.explained])

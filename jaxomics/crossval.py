@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from jaxomics.comparator import Comparator
 from jaxomics.comparators import registry
 from jaxomics.data.conditionals import ConditionalsConfig, fit_conditionals
 from jaxomics.data.container import MultiOmics
@@ -24,7 +25,9 @@ from jaxomics.data.split import Fold, Folds, make_folds
 from jaxomics.engine.drive import Recorder
 from jaxomics.errors import InputError, unknown
 from jaxomics.estimator import Estimator
+from jaxomics.methods import writes_views
 from jaxomics.presets import Settings
+from jaxomics.presets.comparators import ComparatorSettings
 from jaxomics.together import fit_together
 
 MODES = ("reconstruct", "view_out", "cell_out")
@@ -254,8 +257,33 @@ def model(
     return fit
 
 
-def _completer(estimator: Estimator, cohort: MultiOmics) -> Completer:
-    """Return a fitted estimator as a function of samples with holes."""
+def fitted_comparator(
+    settings: ComparatorSettings,
+    name: str,
+    *,
+    fitted: Callable[[Comparator], None] = lambda _: None,
+) -> Method:
+    """Return a comparator with settings of its own as a method, fitted fold by fold.
+
+    Args:
+      settings: of all folds.
+      name: registry name.
+      fitted: shown each fold's comparator.
+    """
+
+    def fit_each(cohort: MultiOmics, folds: Sequence[Fold], seed: int) -> Iterator[Completer]:
+        for number, fold in enumerate(folds):
+            found = Comparator(name, settings, seed=(seed + number) % 2**32)
+            fitted(found.fit(cohort, samples=fold.train))
+            yield _completer(found, cohort)
+
+    return fit_each
+
+
+def _completer(estimator: Estimator | Comparator, cohort: MultiOmics) -> Completer:
+    """Return what is fitted as a function of samples with holes; it may write no view at all."""
+    if not writes_views(estimator.entry.name):
+        return lambda samples: {}
 
     def complete(samples: MultiOmics) -> dict[str, np.ndarray]:
         tables = estimator.reconstruct(samples)

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from jaxomics.comparator import Comparator
 from jaxomics.crossval import HeldOut, column_means
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.split import Fold
@@ -50,7 +51,7 @@ class ClassVotes:
         self._beside: list[pd.DataFrame] = []
         self._classes = Classes(None, ())
 
-    def add(self, estimator: Estimator) -> None:
+    def add(self, estimator: Estimator | Comparator) -> None:
         """Ask the model of the next fold, if it predicts classes that are known of some samples."""
         if not estimator.classes_ or "predict" not in estimator.entry.verbs:
             return

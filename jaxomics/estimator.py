@@ -19,10 +19,12 @@ from jaxomics.engine.state import FitResult
 from jaxomics.errors import InputError, unknown
 from jaxomics.explain import How, explain
 from jaxomics.explanation import Explanation
+from jaxomics.filling import fill, level_ranges, only_views
 from jaxomics.inference import Member, encode, split_members, spread
 from jaxomics.labels import Classes, class_notes, find_classes
+from jaxomics.methods import check_verb
 from jaxomics.models.base import Model
-from jaxomics.models.registry import check_verb, entry
+from jaxomics.models.registry import entry
 from jaxomics.models.withholding import assays
 from jaxomics.outcomes import Outcomes, fit_outcomes, outcome_notes
 from jaxomics.prediction import predict
@@ -155,11 +157,7 @@ class Estimator:
     def _fit_tables(self, modelled: MultiOmics, trained: pd.Index, scope: pd.Index) -> None:
         """Fit filters and scaling, and note the range of views of whole numbers."""
         self.preprocess_: Preprocess = fit_preprocess(modelled, self.settings.preprocess, trained)
-        self.levels_ = {
-            name: _range(table.loc[table.index.isin(scope)])
-            for name, table in modelled.views.items()
-            if self.preprocess_.views[name].kind != "continuous"
-        }
+        self.levels_ = level_ranges(modelled.views, self.preprocess_, scope)
 
     def prepare_like(self, other: "Estimator") -> None:
         """Take over what another estimator has prepared on the same samples."""
@@ -276,16 +274,8 @@ class Estimator:
         """
         check_verb(self.entry.name, "impute")
         cohort = self._cohort(cohort)
-        arrays = self.preprocess_.arrays(cohort)
-        tables = self.reconstruct(cohort)
-        for name, table in tables.items():
-            values = table.to_numpy(np.float32)
-            if discrete and self.preprocess_.views[name].kind != "continuous":
-                values = self._round(name, values)
-            if not full:
-                values = np.where(np.isnan(arrays[name]), values, arrays[name])
-            tables[name] = pd.DataFrame(values, index=table.index, columns=table.columns)
-        return tables
+        written, measured = self.reconstruct(cohort), self.preprocess_.arrays(cohort)
+        return fill(written, measured, self.levels_, full=full, discrete=discrete)
 
     def reconstruct(self, cohort: MultiOmics | None = None) -> dict[str, pd.DataFrame]:
         """Return every view that the model writes, from what each sample has, in original units.
@@ -345,14 +335,7 @@ class Estimator:
         for name in [*sources, target]:
             if name not in self.preprocess_.views:
                 raise unknown("view", name, self.preprocess_.views)
-        kept = {*sources, *(n for n in cohort.views if n not in self.preprocess_.views)}
-        views = {name: table for name, table in cohort.views.items() if name in kept}
-        views |= {name: cohort.view(name) for name in sources}
-        labels = cohort.labels if cohort.labels.shape[1] else None
-        read = MultiOmics.from_tables(views, labels, min_samples=1)
-        read = read.select_samples(
-            sorted(set().union(*(cohort.view(name).index for name in sources)))
-        )
+        read = only_views(cohort, sources, self.preprocess_.views)
         output = self._completion()(self.data(read))
         if target not in output:
             raise unknown("view that this model writes", target, output)
@@ -419,11 +402,6 @@ class Estimator:
 
     # -------------------------------------------------------------- helpers
 
-    def _round(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Round a discrete view and keep it within the levels seen in training."""
-        low, high = self.levels_[name]
-        return np.clip(np.round(values), low, high)
-
     def _table(self, name: str, output: np.ndarray, samples: pd.Index) -> pd.DataFrame:
         """Return a view in standard units [samples, features] as a table in original units."""
         values = np.asarray(self.preprocess_.invert(name, output), np.float32)
@@ -441,9 +419,3 @@ class Estimator:
         if chosen is None:
             raise InputError("no training data at hand: give the samples to work on")
         return chosen
-
-
-def _range(table: pd.DataFrame) -> tuple[float, float]:
-    """Return the least and the largest value of a table."""
-    values = table.to_numpy(np.float32)
-    return float(np.nanmin(values)), float(np.nanmax(values))

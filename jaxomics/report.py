@@ -19,7 +19,7 @@ from jaxomics.figures.integration import latent_by_class_and_view
 from jaxomics.figures.latent import latent_scatter
 from jaxomics.figures.scores import MODES, feature_curve, metric_label, score_bars, spread_name
 from jaxomics.figures.training import training_curves
-from jaxomics.models.registry import MODELS
+from jaxomics.methods import COMPARATORS, MODELS
 from jaxomics.page import Picture, Section, Table, write_report
 from jaxomics.report_explained import explained_section
 from jaxomics.report_scores import CLASSES, class_section, score_table
@@ -370,6 +370,7 @@ def _next_steps(folder: Path, views: pd.DataFrame | None, model: str) -> Section
             "# predict one view from another",
             f"jaxomics translate {run} --source {source} --target {target} --out {out}",
         ]
-    verbs = MODELS[model].verbs if model in MODELS else ("impute", "embed", "translate")
+    entry = MODELS.get(model) or COMPARATORS.get(model)
+    verbs = entry.verbs if entry else ("impute", "embed", "translate")
     commands = [line for verb, lines in known.items() if verb in verbs for line in lines]
     return Section("How to use this run", commands=tuple(commands))

@@ -5,10 +5,12 @@ import json
 import os
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from jaxomics.comparator import Comparator
+from jaxomics.comparators import registry
 from jaxomics.config import config_hash, to_json
 from jaxomics.data.conditionals import Conditionals
 from jaxomics.data.container import MultiOmics
@@ -18,15 +20,20 @@ from jaxomics.engine.checkpoint import load_model, save_model
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.inference import Member
+from jaxomics.methods import is_comparator
 from jaxomics.outcomes import Outcomes
+from jaxomics.presets.comparators import read_comparator_settings
 from jaxomics.presets.settings import read_settings
 from jaxomics.residuals import Factors
 from jaxomics.version import __version__
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "pandas")
 
+Fitted: TypeAlias = Estimator | Comparator
+"""What a run folder holds."""
 
-def describe_run(estimator: Estimator, cohort: MultiOmics, data: Path | None) -> dict[str, Any]:
+
+def describe_run(estimator: Fitted, cohort: MultiOmics, data: Path | None) -> dict[str, Any]:
     """Return what identifies a run: settings, seed, versions, path and hash of the input."""
     settings = to_json(estimator.settings)
     return {
@@ -103,14 +110,23 @@ def finish_run(folder: Path, estimator: Estimator) -> None:
     )
 
 
-def load_run(folder: str | Path) -> Estimator:
-    """Return the estimator of a finished run, ready for its verbs on new samples.
+def load_run(folder: str | Path) -> Fitted:
+    """Return the estimator or comparator of a finished run, ready for its verbs on new samples.
 
     Raises:
       InputError: not a run folder, or a run that did not finish.
     """
     path = Path(folder)
     record = read_config(path)
+    if is_comparator(record.get("model", "")):
+        method = registry.get(record["model"])
+        settings = read_comparator_settings(method, record["settings"])
+        return Comparator(method.name, settings, seed=record["seed"]).restore(path)
+    return _load_estimator(path, record)
+
+
+def _load_estimator(path: Path, record: dict[str, Any]) -> Estimator:
+    """Return the estimator of a run with this `config.json`."""
     stored = load_model(path / "checkpoints" / "model.npz")
     settings = read_settings(record["model"], record["settings"])
     estimator = Estimator(settings, model=record["model"], seed=record["seed"])

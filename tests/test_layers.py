@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "attribution": BASE | {"data.batch", "models.base", "engine.devices", "attribution"},
     "presets": BASE
     | {"data.preprocess", "data.conditionals", "data.outcomes"}
-    | {"engine.state", "models", "presets"},
+    | {"engine.state", "models", "presets", "comparators"},
     "metrics": {"types", "errors", "metrics"},
     "figures": {"figures", "errors"},
     "search": BASE | {"data.batch", "engine", "models", "search"},

@@ -14,7 +14,7 @@ from jaxomics.data.io import read_cohort, write_table
 from jaxomics.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from jaxomics.estimator import Estimator
+    from jaxomics.runfolder import Fitted
 
 
 def embed(
@@ -42,7 +42,7 @@ def embed(
       The table's path.
     """
     refuse_file(out, overwrite)
-    estimator, cohort, about = load(run, data, quiet)
+    estimator, cohort, about = load(run, data, quiet, "embed")
     table = estimator.transform(cohort).reset_index()
     write_table(table, out, about, csv=csv, overwrite=overwrite)
     return out
@@ -82,7 +82,7 @@ def impute(
     if draws < 0 or draws == 1:
         raise InputError(f"expected --draws 0, or 2 and more, found {draws}; 20 is a good choice")
     refuse_folder(out, overwrite)
-    estimator, cohort, about = load(run, data, quiet)
+    estimator, cohort, about = load(run, data, quiet, "impute")
     completed = estimator.impute(cohort, full=full, discrete=round)
     measured = {f"measured_{name}": table for name, table in _measured(completed, cohort).items()}
     written = {**completed, **measured}
@@ -123,7 +123,7 @@ def translate(
     refuse_file(out, overwrite)
     if target in source:
         raise InputError(f"expected a target that is no source, found {target!r} as both")
-    estimator, cohort, about = load(run, data, quiet)
+    estimator, cohort, about = load(run, data, quiet, "translate")
     for name in (*source, target):
         if name not in estimator.preprocess_.views:
             raise unknown("view of this model", name, estimator.preprocess_.views)
@@ -161,7 +161,7 @@ def predict(
       The table's path.
     """
     refuse_file(out, overwrite)
-    estimator, cohort, about = load(run, data, quiet)
+    estimator, cohort, about = load(run, data, quiet, "predict")
     table = estimator.predict(cohort, sample=sample)
     seen = " (the run was trained on these samples)" if data is None else ""
     tell([f"{line}{seen}" for line in agreement(table, cohort, estimator.label_)], quiet=quiet)
@@ -170,13 +170,18 @@ def predict(
 
 
 def load(
-    run: Path, data: Path | None, quiet: bool
-) -> tuple["Estimator", MultiOmics, dict[str, Any]]:
-    """Return the estimator of a run, the samples to work on, and the provenance of results."""
+    run: Path, data: Path | None, quiet: bool, verb: str
+) -> tuple["Fitted", MultiOmics, dict[str, Any]]:
+    """Return what a run holds, the samples to work on, and the provenance of results.
+
+    Raises:
+      InputError: no finished run, one that lacks the verb, or unfit samples.
+    """
     from jaxomics.commands.train import provenance
+    from jaxomics.methods import check_verb
     from jaxomics.runfolder import load_run, read_config, training_data
 
-    read_config(run)
+    check_verb(str(read_config(run).get("model")), verb)
     new = None if data is None else read_cohort(data, min_samples=1)
     estimator = load_run(run)
     cohort = training_data(run) if new is None else new

@@ -2,7 +2,7 @@
 
 The model that the words name, its preset (or the run to `--start` from) and `--quick` decide which
 options there are and their defaults, so they are read before the parser runs. Every field of the
-model's `Config` and `Hyper`, of `Train` and of `PreprocessConfig` is an option.
+model's `Config` and `Hyper`, of `Train`, `PreprocessConfig` and `NormaliseConfig` is an option.
 """
 
 import math
@@ -14,19 +14,29 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 from tyro.conf import Positional, arg
 
 from jaxomics.commands.options import Flag, option
+from jaxomics.comparators.registry import COMPARATORS
 from jaxomics.data.conditionals import fit_conditionals
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.outcomes import OutcomesConfig
-from jaxomics.data.preprocess import PreprocessConfig
+from jaxomics.data.preprocess import NormaliseConfig, PreprocessConfig
 from jaxomics.engine.state import Train
 from jaxomics.errors import InputError, unknown
+from jaxomics.methods import find, is_comparator
 from jaxomics.models.registry import MODELS, Entry, entry
 from jaxomics.presets import PRESETS, Settings, preset, quick
+from jaxomics.presets.comparators import ComparatorSettings
 from jaxomics.presets.settings import read_settings
 from jaxomics.runfolder import read_config
 
 Model: TypeAlias = Positional[Annotated[str, arg(metavar="MODEL")]]
 """The name of a model, the first word behind the command."""
+
+
+ABOVE_0 = (
+    "latent", "hidden", "view_latent", "learning_rate", "components", "factors", "rank",
+    "neighbours", "penalties", "iterations", "max_iterations", "max_steps", "sweeps",
+)  # fmt: skip
+"""Names of settings that make no sense at 0."""
 
 
 class Choice(NamedTuple):
@@ -52,7 +62,8 @@ def choose(words: Sequence[str], command: str) -> Choice:
       command: its name, for the message.
 
     Raises:
-      InputError: no model, or an unknown model or preset.
+      InputError: no model, an unknown model or preset, or a comparator (`commands.compare`
+        chooses among those).
 
     >>> choice = choose(["mosa", "--preset", "paper", "--data", "cohort"], "train")
     >>> choice.entry.name, choice.settings.config.latent, choice.options().settings().label
@@ -63,7 +74,13 @@ def choose(words: Sequence[str], command: str) -> Choice:
         raise InputError(
             f"expected a model behind `{command}`, found none; name one of {_models()}"
         )
-    known = entry(model or "mosa")
+    named = find(model or "mosa").name
+    if is_comparator(named):
+        raise InputError(
+            f"expected a model that is trained, found the comparator {named}: {command} is not "
+            f"for it; try its settings one by one with `jaxomics cv {named}`"
+        )
+    known = entry(named)
     start = option(words, "start", "")
     if start:
         settings = _settings_of(Path(start), known.name)
@@ -103,6 +120,7 @@ def _options(known: Entry, defaults: Settings) -> type[Any]:
           hyper: rates and weights.
           train: how long and by which schedule.
           preprocess: filters and scaling.
+          normalise: what makes values comparable between samples, before they are scaled.
         """
 
         preset: str = "recommended"
@@ -115,6 +133,7 @@ def _options(known: Entry, defaults: Settings) -> type[Any]:
         hyper: Annotated[known.hyper, arg(name="")] = defaults.hyper  # pyright: ignore
         train: Annotated[Train, arg(name="")] = defaults.train
         preprocess: PreprocessConfig = defaults.preprocess
+        normalise: Annotated[NormaliseConfig, arg(name="")] = defaults.normalise
 
         def settings(self) -> Settings:
             """Return the settings that the options make."""
@@ -124,6 +143,7 @@ def _options(known: Entry, defaults: Settings) -> type[Any]:
                 hyper=self.hyper,
                 train=self.train,
                 preprocess=self.preprocess,
+                normalise=self.normalise,
                 conditionals=replace(defaults.conditionals, columns=self.conditionals),
                 label=self.label,
             )
@@ -151,18 +171,19 @@ def _with_outcomes(base: type[Any], defaults: Settings) -> type[Any]:
     return Predicting
 
 
-def check_ranges(settings: Settings, seed: int) -> None:
+def check_ranges(settings: Settings | ComparatorSettings, seed: int) -> None:
     """Raise if a number of the settings cannot be meant.
 
-    Numbers are finite and not negative; rates that drop something are below 1; sizes and the
-    learning rate are above 0.
+    Numbers are finite and not negative; rates and shares that drop something are below 1; sizes,
+    numbers of rounds and the learning rate are above 0.
 
     Raises:
       InputError: the first number out of range, by name.
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"expected a seed from 0 to {2**32 - 1}, found {seed}; choose another")
-    for part in (settings.config, settings.hyper, settings.train, settings.preprocess):
+    names = ("config", "hyper", "train", "preprocess")
+    for part in (getattr(settings, name) for name in names if hasattr(settings, name)):
         assert is_dataclass(part)
         for field in fields(part):
             value = getattr(part, field.name)
@@ -174,16 +195,16 @@ def check_ranges(settings: Settings, seed: int) -> None:
 
 def _check_number(name: str, number: float) -> None:
     """Raise if one number is out of the range that its name tells."""
-    above = name in ("latent", "hidden", "view_latent", "learning_rate")
+    above = name in ABOVE_0
     shown = f"--{name.replace('_', '-')}"
     if not math.isfinite(number) or number < 0 or (above and number == 0):
         least = "above 0" if above else "of 0 or more"
         raise InputError(f"expected a {shown} {least}, found {number}; choose another value")
-    if name.endswith("dropout") and number >= 1:
+    if name.endswith(("dropout", "hidden_share")) and number >= 1:
         raise InputError(f"expected a {shown} from 0 to below 1, found {number}; it is a share")
 
 
-def check_names(settings: Settings, cohort: MultiOmics) -> None:
+def check_names(settings: Settings | ComparatorSettings, cohort: MultiOmics) -> None:
     """Raise if the settings name a label column or a conditional that the cohort lacks.
 
     The label column is that of the class, or one of another outcome.
@@ -194,11 +215,12 @@ def check_names(settings: Settings, cohort: MultiOmics) -> None:
     fit_conditionals(cohort, settings.conditionals)
     if settings.label not in (None, "auto", *cohort.labels.columns):
         raise unknown("label column", str(settings.label), cohort.labels.columns)
-    for name in settings.outcomes.names:
+    for name in settings.outcomes.names if isinstance(settings, Settings) else ():
         if name not in cohort.labels.columns:
             raise unknown("label column", name, cohort.labels.columns)
 
 
 def _models() -> str:
-    """Return the models with their presets, as text."""
-    return ", ".join(f"{name} (presets {', '.join(PRESETS[name])})" for name in MODELS)
+    """Return the models with their presets, and the comparators, as text."""
+    models = ", ".join(f"{name} (presets {', '.join(PRESETS[name])})" for name in MODELS)
+    return f"{models}, or a comparator: {', '.join(COMPARATORS)}"

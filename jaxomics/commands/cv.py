@@ -1,7 +1,6 @@
 """`cv`: cross-validate one model beside simple methods, all its folds as one program."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,28 +12,30 @@ import pandas as pd
 from tyro.conf import arg
 
 from jaxomics.commands.choose import Model, check_names, check_ranges, choose
+from jaxomics.commands.compare import choose_comparator, comparator_settings
+from jaxomics.commands.cv_parts import PARTS, Run, comparator_part, model_part
 from jaxomics.commands.notes import left_out, tell
 from jaxomics.commands.options import Flag
 from jaxomics.commands.train import CONFIG, agree_on, clear_run, provenance, refuse_early
+from jaxomics.comparator import Comparator
 from jaxomics.comparators import registry
-from jaxomics.crossval import MODES, HeldOut, Method, Plan, comparator, hold_out, model, predict
-from jaxomics.crossval_classes import ClassVotes
-from jaxomics.crossval_scores import score
+from jaxomics.crossval import (
+    MODES,
+    Plan,
+    comparator,
+    hold_out,
+)
 from jaxomics.data.container import MultiOmics
-from jaxomics.data.io import read_cohort, read_table, write_table
+from jaxomics.data.io import read_cohort
 from jaxomics.engine.drive import Recorder
-from jaxomics.engine.log import Progress
 from jaxomics.engine.processes import ALONE, Processes, is_writer, seen_by_writer, together
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
-from jaxomics.models.registry import entry
+from jaxomics.methods import find, is_comparator, writes_views
 from jaxomics.presets import Settings, preset
+from jaxomics.presets.comparators import ComparatorSettings
 from jaxomics.report import run_report
-from jaxomics.runfolder import describe_run, same_run, start_run
-from jaxomics.selection import select
-
-PARTS = "parts"
-"""Folder of a run with the tables of the methods that are done, until all are."""
+from jaxomics.runfolder import Fitted, describe_run, same_run, start_run
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,11 @@ class Options:
     def __post_init__(self) -> None:
         """Check names and ranges."""
         for name in self.comparators:
-            registry.get(name)
+            if not registry.get(name).capabilities.reconstruct:
+                raise InputError(
+                    f"expected --comparators that complete views, found {name}; cross-validate it "
+                    f"by itself with `jaxomics cv {name}`"
+                )
         for what, least in (("search", 2), ("bootstrap", 2)):
             value = getattr(self, what)
             if value != 0 and value < least:
@@ -81,7 +86,7 @@ def cv(
     out: str | Path,
     options: Options = Options(),
     *,
-    settings: Settings | str = "recommended",
+    settings: Settings | ComparatorSettings | str = "recommended",
     seed: int = 0,
     views: Sequence[str] | None = None,
     max_replicas: int | None = None,
@@ -90,7 +95,7 @@ def cv(
     csv: bool = False,
     quiet: bool = True,
 ) -> pd.DataFrame | None:
-    """Cross-validate a model on a cohort and write a run folder.
+    """Cross-validate a model or comparator on a cohort and write a run folder.
 
     Where several processes train together (`engine.processes`), process 0 scores and writes.
 
@@ -115,14 +120,18 @@ def cv(
       InputError: unfit data, settings or folds, a folder that must not be touched, or processes
         that differ in data, settings or versions.
     """
+    if is_comparator(model):
+        settings = comparator_settings(model, settings)
     settings = preset(model, settings) if isinstance(settings, str) else settings
     check_ranges(settings, seed)
+    if options.search and is_comparator(model):
+        raise InputError(f"expected --search 0, found {options.search}: {model} is not searched")
     if max_replicas is not None and max_replicas < 1:
         raise InputError(f"expected --max-replicas of at least 1, found {max_replicas}; raise it")
     data, out, quiet = Path(data), Path(out), quiet or not is_writer()
     refuse_early(out, resume=resume, overwrite=overwrite)
     cohort = read_cohort(data, views=views)
-    fresh = Estimator(settings, model=model, seed=seed)
+    fresh = _fresh(settings, model, seed)
     record = describe_run(fresh, cohort, data) | {"command": "cv", "cv": asdict(options)}
     held = hold_out(cohort, _plan(data.stem, cohort, model, settings, seed, options))
     agree_on(record)
@@ -137,27 +146,44 @@ def cv(
         clear_run(out, data)
         if is_writer():
             start_run(out, record)
-    run = _Run(out, held, provenance(fresh, cohort), csv, quiet)
+    run = Run(out, held, provenance(fresh, cohort), csv, quiet)
     tell(held.folds.notes, quiet=quiet)
     run.write("folds", held.folds.table())
     recorder = Recorder(out, resume=resume, quiet=quiet, label=f"{model}, {len(held.folds)} folds")
     with _clean_refusal(out):
-        done = [_model_part(run, settings, model, options.search, recorder, max_replicas)]
+        if isinstance(settings, ComparatorSettings):
+            done = [comparator_part(run, settings, model)]
+        else:
+            done = [model_part(run, settings, model, options.search, recorder, max_replicas)]
     if not is_writer():
         return None
-    done += [run.part(name, comparator(name)) for name in dict.fromkeys(options.comparators)]
+    beside = dict.fromkeys(options.comparators if writes_views(model) else ())
+    done += [run.part(name, comparator(name)) for name in beside if name != model]
     return _finish(run, done, cohort)
 
 
+def _fresh(settings: Settings | ComparatorSettings, model: str, seed: int) -> Fitted:
+    """Return what is to be fitted, to be described in the run folder."""
+    if isinstance(settings, ComparatorSettings):
+        return Comparator(model, settings, seed=seed)
+    return Estimator(settings, model=model, seed=seed)
+
+
 def _plan(
-    dataset: str, cohort: MultiOmics, model: str, settings: Settings, seed: int, options: Options
+    dataset: str,
+    cohort: MultiOmics,
+    model: str,
+    settings: Settings | ComparatorSettings,
+    seed: int,
+    options: Options,
 ) -> Plan:
     """Return how to hold out.
 
     Views of one assay, as the settings name them, go together; views that serve as conditionals
     are not scored.
     """
-    linked = getattr(settings.config, "linked", ())
+    holder = settings if isinstance(settings, ComparatorSettings) else settings.config
+    linked = getattr(holder, "linked", ())
     conditions = set(settings.conditionals.columns or ()) - set(cohort.labels.columns)
     return Plan(
         dataset=dataset,
@@ -178,13 +204,15 @@ def _sensible(modes: Sequence[str], model: str, cohort: MultiOmics) -> tuple[str
     """Return the modes that mean something for a model and a cohort.
 
     A view cannot be predicted from others where no sample has two, and a translator does nothing
-    but that.
+    but that. What writes no view is scored on classes alone, whatever the mode.
 
     Raises:
       InputError: none of the modes does.
     """
     left = list(modes)
-    if "impute" not in entry(model).verbs:
+    if not writes_views(model):
+        return tuple(left)
+    if "impute" not in find(model).verbs:
         left = [mode for mode in left if mode == "view_out"]
     several = sum(cohort.present(view).astype(int) for view in cohort.views)
     if np.max(several) < 2:
@@ -198,128 +226,7 @@ def _sensible(modes: Sequence[str], model: str, cohort: MultiOmics) -> tuple[str
     return tuple(left)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A cross-validation that is being written.
-
-    Attributes:
-      out: run folder.
-      held: the cohort and its folds.
-      about: metadata of the tables.
-      csv: also write CSV.
-      quiet: print nothing.
-    """
-
-    out: Path
-    held: HeldOut
-    about: dict[str, Any]
-    csv: bool
-    quiet: bool
-
-    def write(self, name: str, table: pd.DataFrame) -> None:
-        """Write a table of the run, in the process that writes."""
-        if not is_writer():
-            return
-        path = self.out / "tables" / f"{name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_table(table, path, self.about, csv=self.csv, overwrite=True)
-
-    def part(
-        self, name: str, method: Method, more: Callable[[], dict[str, pd.DataFrame]] | None = None
-    ) -> dict[str, pd.DataFrame]:
-        """Return the tables of a method: from an earlier start of the run, or made now.
-
-        Args:
-          name: of the method.
-          method: how to fit it.
-          more: gives further tables, when the method is done. Predictions of a method that has
-            them are kept.
-
-        Returns:
-          `scores`, `features`, `timing`, and what `more` gives; nothing in a process that only
-          helps to train.
-        """
-        folder = self.out / PARTS / name
-        if not folder.is_dir():
-            started = time.perf_counter()
-            progress = Progress(name, len(self.held.folds), quiet=self.quiet)
-            said = predict(self.held, method, lambda done: progress.update(done, "folds predicted"))
-            progress.close()
-            if not is_writer():
-                return {}
-            if more is not None:
-                self._write_predictions(said)
-            scores, features = score(self.held, name, said)
-            spent = pd.DataFrame({"stage": [name], "seconds": [time.perf_counter() - started]})
-            unfinished = folder.with_name(f".{name}")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir(parents=True)
-            tables = {"scores": scores, "features": features, "timing": spent}
-            tables |= {} if more is None else more()
-            for what, table in tables.items():
-                write_table(table, unfinished / f"{what}.parquet")
-            unfinished.replace(folder)
-        return {path.stem: read_table(path) for path in sorted(folder.glob("*.parquet"))}
-
-    def _write_predictions(self, said: dict) -> None:
-        """Write out-of-fold predictions, one table per mode and view, and folder per repeat."""
-        for (mode, view), values in said.items():
-            columns = self.held.cohort.view(view).columns
-            for repeat, table in enumerate(values):
-                folder = "predictions" if repeat == 0 else f"predictions/repeat_{repeat}"
-                frame = pd.DataFrame(table, self.held.cohort.samples, columns)
-                self.write(f"{folder}/{mode}_{view}", frame)
-
-
-def _model_part(
-    run: _Run,
-    settings: Settings,
-    name: str,
-    candidates: int,
-    recorder: Recorder,
-    max_replicas: int | None,
-) -> dict[str, pd.DataFrame]:
-    """Return the tables of the model; its predictions are written besides."""
-    dropped: list[pd.DataFrame] = [run.held.cohort.dropped]
-    timing: dict[str, float] = {}
-    each: Settings | list[Settings] = settings
-    done = seen_by_writer((run.out / PARTS / name).is_dir())
-    if done and not is_writer():
-        return {}
-    if candidates and not done:
-        inner = recorder._replace(
-            folder=run.out / "search", label=f"{name}, {candidates} candidates in each fold"
-        )
-        if is_writer():
-            (run.out / "search").mkdir(exist_ok=True)
-        started = time.perf_counter()
-        found = select(
-            run.held, settings, name, candidates, recorder=inner, max_replicas=max_replicas
-        )
-        timing[f"{name} search"] = time.perf_counter() - started
-        run.write("chosen", found.table)
-        each = found.settings
-
-    votes = ClassVotes(run.held)
-
-    def fitted(estimator: Estimator) -> None:
-        assert estimator.result_ is not None
-        votes.add(estimator)
-        if len(dropped) == 1:
-            tell(estimator.notes_, quiet=run.quiet)
-        dropped.append(estimator.preprocess_.report)
-        timing.update({f"{name} {k}": v for k, v in estimator.result_.seconds.items()})
-
-    def more() -> dict[str, pd.DataFrame]:
-        left = pd.concat(dropped, ignore_index=True).drop_duplicates(ignore_index=True)
-        rows = pd.DataFrame({"stage": list(timing), "seconds": list(timing.values())})
-        return {"dropped": left, "training": rows, **votes.tables()}
-
-    method = model(each, name, recorder=recorder, max_replicas=max_replicas, fitted=fitted)
-    return run.part(name, method, more)
-
-
-def _finish(run: _Run, done: list[dict], cohort: MultiOmics) -> pd.DataFrame:
+def _finish(run: Run, done: list[dict], cohort: MultiOmics) -> pd.DataFrame:
     """Put the parts of all methods together, draw, report; return the scores."""
     of_classes = [part["class_scores"] for part in done if "class_scores" in part]
     scores = pd.concat([*(part["scores"] for part in done), *of_classes], ignore_index=True)
@@ -350,7 +257,8 @@ def _clean_refusal(out: Path) -> Iterator[None]:
 
 def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
     """Return `cv` with the options of the model that the words name, and what to call it."""
-    choice = choose(words, "cv")
+    named = bool(words) and is_comparator(words[0])
+    choice = choose_comparator(words) if named else choose(words, "cv")
 
     def cross_validate_model(
         model: Model,

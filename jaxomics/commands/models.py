@@ -1,15 +1,29 @@
-"""`models`: the registry as a table."""
+"""`models`: models and comparators as a table."""
+
+from typing import Any
 
 import pandas as pd
 
 
 def models() -> pd.DataFrame:
-    """List the models: name, paper, what they can do, what decides their size."""
-    from jaxomics.models.registry import MODELS
+    """List models and comparators: name, verbs, presets, what decides their size, paper."""
+    from jaxomics.methods import COMPARATORS, MODELS
     from jaxomics.presets import PRESETS
+    from jaxomics.presets.comparators import comparator_presets
 
     rows = [
         (e.name, ", ".join(e.verbs), ", ".join(PRESETS[e.name]), e.sizes, e.paper)
         for e in MODELS.values()
     ]
+    rows += [
+        (m.name, ", ".join(m.verbs), ", ".join(comparator_presets(m)), _sizes(m.config), m.paper)
+        for m in COMPARATORS.values()
+    ]
     return pd.DataFrame(rows, columns=pd.Index(["model", "verbs", "presets", "sizes", "paper"]))
+
+
+def _sizes(config: Any) -> str:
+    """Return the settings that decide the size of a comparator, in words."""
+    named = ("components", "factors", "rank", "neighbours", "hidden")
+    shown = [f"{name} {getattr(config, name)}" for name in named if hasattr(config, name)]
+    return "comparator" + (f": {', '.join(shown)}" if shown else "")

@@ -13,15 +13,19 @@ from jaxomics.commands.choose import Model, check_names, check_ranges, choose
 from jaxomics.commands.held_out import score_held_out
 from jaxomics.commands.notes import left_out, tell
 from jaxomics.commands.options import Flag
+from jaxomics.comparator import Comparator
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.engine.fit import Recorder
 from jaxomics.engine.processes import ALONE, Processes, agree, is_writer, seen_by_writer, together
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
+from jaxomics.methods import is_comparator
 from jaxomics.presets import Settings, preset
+from jaxomics.presets.comparators import ComparatorSettings
 from jaxomics.report import run_report
 from jaxomics.runfolder import (
+    Fitted,
     describe_run,
     describe_start,
     finish_run,
@@ -39,7 +43,7 @@ def train(
     data: str | Path,
     out: str | Path,
     *,
-    settings: Settings | str | None = None,
+    settings: Settings | ComparatorSettings | str | None = None,
     seed: int = 0,
     views: Sequence[str] | None = None,
     start: str | Path | None = None,
@@ -48,8 +52,8 @@ def train(
     overwrite: bool = False,
     csv: bool = False,
     quiet: bool = True,
-) -> Estimator | None:
-    """Train a model on a cohort and write a run folder.
+) -> Estimator | Comparator | None:
+    """Train a model or comparator on a cohort and write a run folder.
 
     Where several processes train together (`engine.processes`), process 0 writes.
 
@@ -69,16 +73,28 @@ def train(
       quiet: print neither progress nor notes.
 
     Returns:
-      The fitted estimator; None where `resume` met a finished run.
+      The fitted estimator or comparator; None where `resume` met a finished run.
 
     Raises:
       InputError: unfit data or settings, a folder that must not be touched, or processes that
         differ in data, settings or versions.
     """
+    if is_comparator(model):
+        from jaxomics.commands.compare import train_comparator
+
+        if start is not None or stream:
+            raise InputError(f"expected no start and no stream: {model} is fitted in one go")
+        return train_comparator(
+            model, data, out, settings=settings or "recommended", seed=seed, views=views,
+            resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
+        )  # fmt: skip
     before = None if start is None else load_run(start)
+    if isinstance(before, Comparator):
+        raise InputError(f"expected a run of {model} at {start}, found one of {before.entry.name}")
     if settings is None:
         settings = before.settings if before else "recommended"
     settings = preset(model, settings) if isinstance(settings, str) else settings
+    assert isinstance(settings, Settings)
     check_ranges(settings, seed)
     data, out, quiet = Path(data), Path(out), quiet or not is_writer()
     if stream:
@@ -121,6 +137,10 @@ def train(
 
 def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
     """Return `train` with the options of the model that the words name, and what to call it."""
+    if words and is_comparator(words[0]):
+        from jaxomics.commands.compare import train_command
+
+        return train_command(words)
     choice = choose(words, "train")
 
     def train_model(
@@ -242,10 +262,11 @@ def clear_run(out: Path, data: Path | None = None) -> None:
 
 def is_finished(out: Path) -> bool:
     """Tell whether a run went to its end: the report is its last file."""
-    return (out / "checkpoints" / "model.npz").exists() and (out / "report.html").exists()
+    stored = (out / "checkpoints" / name for name in ("model.npz", "comparator.npz"))
+    return any(path.exists() for path in stored) and (out / "report.html").exists()
 
 
-def provenance(estimator: Estimator, cohort: MultiOmics) -> dict[str, Any]:
+def provenance(estimator: Fitted, cohort: MultiOmics) -> dict[str, Any]:
     """Return what stands in the metadata of tables: model, seed, settings, data, version."""
     record = describe_run(estimator, cohort, None)
     return {
@@ -274,7 +295,7 @@ def write_run_tables(out: Path, estimator: Estimator, cohort: MultiOmics, csv: b
         write_table(table, out / "tables" / f"{name}.parquet", about, csv=csv, overwrite=True)
 
 
-def write_report(out: Path, estimator: Estimator, cohort: MultiOmics) -> Path:
+def write_report(out: Path, estimator: Fitted, cohort: MultiOmics) -> Path:
     """Write the report of a finished run, drawn from its files and the data."""
     measured = {name: cohort.views[name].notna() for name in estimator.preprocess_.views}
     column = estimator.label_
@@ -282,7 +303,7 @@ def write_report(out: Path, estimator: Estimator, cohort: MultiOmics) -> Path:
     return run_report(out, measured=measured, labels=labels, overwrite=True)
 
 
-def views_table(estimator: Estimator, cohort: MultiOmics) -> pd.DataFrame:
+def views_table(estimator: Fitted, cohort: MultiOmics) -> pd.DataFrame:
     """Return one row per view: kind, samples, features read, modelled and encoded, gaps."""
     rows = []
     for name, fitted in estimator.preprocess_.views.items():
@@ -294,7 +315,7 @@ def views_table(estimator: Estimator, cohort: MultiOmics) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
-def dropped_table(estimator: Estimator, cohort: MultiOmics) -> pd.DataFrame:
+def dropped_table(estimator: Fitted, cohort: MultiOmics) -> pd.DataFrame:
     """Return what was left out on reading and by the filters."""
     return pd.concat([cohort.dropped, estimator.preprocess_.report], ignore_index=True)
 

@@ -163,5 +163,6 @@ METHOD = Method(
     learn=learn,
     complete=complete,
     embed=embed,
+    published=Config(components=200),
 )
 """iCluster."""

@@ -292,5 +292,6 @@ METHOD = Method(
     learn=learn,
     complete=complete,
     embed=embed,
+    published=Config(convergence="slow"),
 )
 """MOFA."""
