@@ -121,7 +121,7 @@ def _divide(
     codes, names = pd.factorize(donors(cohort).iloc[rows], sort=True)
     place = random.permutation(len(names))[codes]
     size = np.bincount(place, minlength=len(names))
-    held = (np.cumsum(size) <= count)[place]
+    held = (np.cumsum(size) - size / 2 <= count)[place]
     return rows[~held], rows[held]
 
 
@@ -162,7 +162,7 @@ def sampling_notes(
       split: training rows.
       batch_size: as asked for.
     """
-    if model.sampling.kind == "paired":
+    if model.sampling.kind != "per_view":
         return []
     notes = []
     rows = np.asarray(split.train)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from jaxomics.data.container import MultiOmics
+from jaxomics.data.preprocess import NormaliseConfig
 from jaxomics.data.selected import Selected, excerpt, fit_stored, outline, select_features
 from jaxomics.data.store import Store
 from jaxomics.engine.devices import use_compilation_cache
@@ -64,7 +65,7 @@ class StoredEstimator(Estimator):
 
         Raises:
           InputError: unfit data or settings, a model that cannot be trained from disk, a view as
-            conditional, or outcomes.
+            conditional, outcomes, or values that are to be normalised.
         """
         use_compilation_cache()
         self.outline_ = outline(self.store, self.labels, self.features)
@@ -107,6 +108,11 @@ class StoredEstimator(Estimator):
             raise InputError(
                 "expected label columns as conditionals of a model that is trained from disk, "
                 f"found view {views[0]!r}; leave it out of --conditionals"
+            )
+        if settings.normalise != NormaliseConfig():
+            raise InputError(
+                "expected values that need no normalisation for a model that is trained from "
+                f"disk, found {settings.normalise}; write normalised tables, or train in memory"
             )
         if named := settings.outcomes.names:
             raise InputError(

@@ -43,6 +43,8 @@ def fit_together(
     Scaling and conditionals are fitted on each estimator's own training samples. The features
     are those that every one of them keeps (see `data.agree`), since one program has one shape.
     With the fit scope `all` of the preprocessing everything but training sees all samples.
+    Where values are normalised by what was fitted to the training samples, estimators with
+    different ones do not read the same values, and are fitted one after the other.
 
     Args:
       estimators: with equal settings but for `hyper`.
@@ -59,6 +61,12 @@ def fit_together(
     Raises:
       InputError: settings that differ in more than `hyper`; see also `Estimator.fit`.
     """
+    if estimators and _read_differently(estimators[0], samples):
+        for one, own, watched in zip(
+            estimators, samples, valid or [None] * len(estimators), strict=True
+        ):
+            yield one.fit(cohort, samples=own, valid=watched)
+        return
     data, jobs, results = train_together(
         estimators, cohort, samples, valid, recorder=recorder, max_replicas=max_replicas
     )
@@ -89,6 +97,11 @@ def train_together(
       halt: stops replicas; see `fit_many`.
     """
     _check_alike(estimators)
+    if _read_differently(estimators[0], samples):
+        raise InputError(
+            "expected one set of training samples where values are normalised by what is fitted "
+            "to them, found several; leave out quantile, batch and covariates, or fit one by one"
+        )
     use_compilation_cache()
     _prepare(estimators, cohort, samples, valid or [None] * len(estimators))
     first = estimators[0]
@@ -133,6 +146,14 @@ def _prepare(
         one.describe(None if one is estimators[0] else estimators[0])
 
 
+def _read_differently(one: Estimator, samples: Sequence[Names | None]) -> bool:
+    """Tell whether normalisation gives estimators on these samples different values to read."""
+    settings = one.settings
+    if not settings.normalise.fitted or settings.preprocess.fit_scope == "all":
+        return False
+    return len({None if own is None else tuple(own) for own in samples}) > 1
+
+
 def _check_alike(estimators: Sequence[Estimator]) -> None:
     """Raise if estimators cannot share a program."""
     if not estimators:
@@ -140,8 +161,8 @@ def _check_alike(estimators: Sequence[Estimator]) -> None:
     first = estimators[0]
     for one in estimators[1:]:
         for what in (
-            "config", "train", "preprocess", "conditionals", "label", "outcomes",
-            "residual_factors",
+            "config", "train", "preprocess", "normalise", "conditionals", "label",
+            "outcomes", "residual_factors",
         ):  # fmt: skip
             if getattr(one.settings, what) != getattr(first.settings, what):
                 raise InputError(

@@ -28,11 +28,12 @@ def score_held_out(estimator: Estimator, cohort: MultiOmics) -> dict[str, pd.Dat
     Returns:
       `scores` and `features`, and for classes `recall` by view and class, and `confusion`.
     """
-    held = cohort.select_samples(estimator.held_out_) if len(estimator.held_out_) else None
-    if held is None:
+    if not len(estimator.held_out_):
         return {}
+    held = cohort.select_samples(estimator.held_out_)
     name, seed = estimator.entry.name, estimator.seed
-    known = {view: table for view, table in held.views.items() if len(table)}
+    comparable = estimator.preprocess_.normalised(held)
+    known = {view: table for view, table in comparable.views.items() if len(table)}
     scores, features, tables = [], [], {}
     for mode, written in _written(estimator, held):
         truth = {view: table for view, table in known.items() if view in written}

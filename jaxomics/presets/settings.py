@@ -6,7 +6,7 @@ from typing import Any
 from jaxomics.config import from_json
 from jaxomics.data.conditionals import ConditionalsConfig
 from jaxomics.data.outcomes import OutcomesConfig
-from jaxomics.data.preprocess import PreprocessConfig
+from jaxomics.data.preprocess import NormaliseConfig, PreprocessConfig
 from jaxomics.engine.state import Train
 from jaxomics.models.registry import entry
 
@@ -20,6 +20,7 @@ class Settings:
       hyper: what may vary between replicas: the `Hyper` of its module.
       train: how long and by which schedule.
       preprocess: filters and scaling.
+      normalise: what makes values comparable between samples, before they are scaled.
       conditionals: which label columns and views enter as conditionals.
       label: column of the sample table that holds the class of each sample; `auto` takes the one
         that the model looks for, if there is one; None goes without classes.
@@ -32,6 +33,7 @@ class Settings:
     hyper: Any
     train: Train = field(default_factory=Train)
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    normalise: NormaliseConfig = field(default_factory=NormaliseConfig)
     conditionals: ConditionalsConfig = field(default_factory=ConditionalsConfig)
     label: str | None = "auto"
     outcomes: OutcomesConfig = field(default_factory=OutcomesConfig)
