@@ -156,7 +156,11 @@ class Estimator:
 
     def _fit_tables(self, modelled: MultiOmics, trained: pd.Index, scope: pd.Index) -> None:
         """Fit filters and scaling, and note the range of views of whole numbers."""
-        self.preprocess_: Preprocess = fit_preprocess(modelled, self.settings.preprocess, trained)
+        settings = self.settings
+        self.preprocess_: Preprocess = fit_preprocess(
+            modelled, settings.preprocess, trained, settings.normalise
+        )
+        self.notes_ += self.preprocess_.notes
         self.levels_ = level_ranges(modelled.views, self.preprocess_, scope)
 
     def prepare_like(self, other: "Estimator") -> None:
