@@ -59,7 +59,7 @@ class Config:
     Attributes:
       latent: size of z.
       hidden: units of the encoder's blocks, in the decoder in reverse order.
-      warmup: epochs (the first is 1) at which the weight of the divergence grows.
+      kl_warmup: epochs (the first is 1) at which the weight of the divergence grows.
       withhold: hide views and cells from the encoder, at the rates of `Hyper`.
       parity: do as the published code does: measured zeros and the last feature of each
         continuous view have no part in the loss, every view needs a weight, and without warm-up
@@ -68,7 +68,7 @@ class Config:
 
     latent: int = 200
     hidden: tuple[int, ...] = (1000,)
-    warmup: tuple[int, ...] = (25, 50, 75, 100)
+    kl_warmup: tuple[int, ...] = (25, 50, 75, 100)
     withhold: bool = False
     parity: bool = False
 
@@ -310,12 +310,12 @@ def _shared_out(values: Array, rows: Array) -> Array:
 def warm(config: Config, done: Array) -> Array:
     """Return w, from the number of epochs that are over.
 
-    >>> [float(warm(Config(warmup=(2, 4)), jnp.array(done))) for done in (0.0, 1.0, 3.0)]
+    >>> [float(warm(Config(kl_warmup=(2, 4)), jnp.array(done))) for done in (0.0, 1.0, 3.0)]
     [0.0, 0.5, 1.0]
     """
-    if not config.warmup:
+    if not config.kl_warmup:
         return jnp.zeros(()) if config.parity else jnp.ones(())
-    return jnp.mean(done + 1.0 >= jnp.asarray(config.warmup, jnp.float32))
+    return jnp.mean(done + 1.0 >= jnp.asarray(config.kl_warmup, jnp.float32))
 
 
 def objective(

@@ -27,7 +27,7 @@ states: dropout 0.1, 200 epochs, warm-up at 25, 50, 75 and 100."""
 
 RECOMMENDED = replace(
     PAPER,
-    config=move.Config(latent=64, hidden=(256,), warmup=(), withhold=True),
+    config=move.Config(latent=64, hidden=(256,), kl_warmup=(), withhold=True),
     hyper=move.Hyper(
         learning_rate=1e-3,
         weight_decay=0.1,
