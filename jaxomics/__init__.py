@@ -37,6 +37,7 @@ _HOMES = {
     "simulate_depmap": "jaxomics.data.simulate",
     "simulate_intersim": "jaxomics.data.intersim",
     "simulate_translation": "jaxomics.data.simulated_translation",
+    "slides": "jaxomics.commands.slides",
     "sweep": "jaxomics.commands.sweep",
     "train": "jaxomics.commands.train",
     "translate": "jaxomics.commands.apply",

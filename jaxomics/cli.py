@@ -55,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     "translate": Command("apply:translate", "predict one view from others", True),
     "predict": Command("apply:predict", "class and probabilities of samples", True),
     "explain": Command("explain:explain", "what outputs owe to each feature, with errors", True),
+    "slides": Command("slides:slides", "predict bulk RNA from the tile embeddings of slides", True),
     "evaluate imputation": Command(
         "evaluate:evaluate_imputation", "score completed tables of any tool against the truth"
     ),
