@@ -101,11 +101,11 @@ def simple(name: str, config: ridge.Directed | None = None) -> Translator:
     return translate
 
 
-def network(members: int | None = None, **changed: Any) -> Translator:
+def network(members: int | None = None, epochs: int | None = None, **changed: Any) -> Translator:
     """Return OmiTrans as its preset `recommended` has it, but for some fields.
 
     Args:
-      members: of the ensemble.
+      members, epochs: in place of the preset's.
       **changed: fields of `Config` or `Hyper`.
     """
 
@@ -114,7 +114,8 @@ def network(members: int | None = None, **changed: Any) -> Translator:
         hyper = {name: value for name, value in changed.items() if hasattr(settings.hyper, name)}
         own = {name: value for name, value in changed.items() if name not in hyper}
         config = replace(settings.config, source=task.source, target=(task.target,), **own)
-        train = replace(settings.train, ensemble=members or settings.train.ensemble)
+        train = settings.train
+        train = replace(train, ensemble=members or train.ensemble, epochs=epochs or train.epochs)
         hyper = settings.hyper.replace(**hyper)
         settings = replace(settings, config=config, hyper=hyper, train=train)
         fitted = Estimator(settings, model="omitrans", seed=task.seed).fit(task.train)
@@ -134,7 +135,14 @@ METHODS: dict[str, Translator] = {
     "omitrans": network(),
     "omitrans, one member": network(1),
     "omitrans, GAN": network(1, gan="vanilla"),
-    "omitrans, conditional GAN": network(1, gan="vanilla", distance_weight=0.0),
+    "omitrans, conditional GAN": network(
+        1,
+        epochs=400,
+        gan="vanilla",
+        distance_weight=0.0,
+        learning_rate=1e-4,
+        discriminator_learning_rate=4e-4,
+    ),
 }
 """Every method, from the simplest on; networks beside a GAN have one member, as the GANs have."""
 
