@@ -71,7 +71,7 @@ def same_run(folder: Path, record: dict[str, Any]) -> None:
       InputError: a difference, named.
     """
     found = read_config(folder)
-    for what in ("command", "model", "seed", "settings", "cv", "start"):
+    for what in ("command", "model", "seed", "settings", "cv", "start", "hold_out"):
         if found.get(what) != json.loads(json.dumps(record.get(what))):
             raise InputError(
                 f"cannot resume {folder}: its {what} differs from what was asked for; repeat the "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from jaxomics.commands.notes import agreement, tell, unknown_conditionals, unmatched
+from jaxomics.commands.notes import agreement, tell, unknown_conditionals, unmatched, unseen_levels
 from jaxomics.commands.options import Flag, Run
 from jaxomics.commands.outputs import refuse_file, refuse_folder
 from jaxomics.data.container import MultiOmics
@@ -188,7 +188,8 @@ def load(
     if new is not None:
         found = estimator.preprocess_.match(cohort)
         lost = estimator.conditionals_.match(cohort)
-        tell([*unmatched(found), *unknown_conditionals(lost)], quiet=quiet)
+        strange = unseen_levels(estimator.preprocess_.unseen(cohort))
+        tell([*unmatched(found), *unknown_conditionals(lost), *strange], quiet=quiet)
     return estimator, cohort, provenance(estimator, cohort)
 
 

@@ -1,10 +1,15 @@
-"""Scores of the samples that a training held out: reconstruction, prediction of views, classes."""
+"""Samples that a training held out: who they are, and scores of reconstruction and classes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from jaxomics.data.container import MultiOmics
+from jaxomics.data.hold_out import choose_hold_out, read_hold_out, write_hold_out
+from jaxomics.data.io import read_cohort
+from jaxomics.engine.processes import highest, is_writer
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.metrics.classification import ClassScores, evaluate_classes
@@ -13,6 +18,32 @@ from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, join
 
 CLASSES = "classes"
 """Mode of scores of predicted classes."""
+
+
+def hold_out_by(
+    path: Path, data: Path, cohort: MultiOmics, seed: int
+) -> tuple[pd.Index, list[str]]:
+    """Return the samples that a hold-out file names, and notes; without the file, choose and write.
+
+    The choice is made over all views of the data, so that one file serves models of any of them.
+
+    Args:
+      path: of the file.
+      data: folder or file that the cohort was read from.
+      cohort: what is trained on, perhaps some views of the data.
+      seed: of the choice.
+
+    Raises:
+      InputError: a file that does not fit the data; see `read_hold_out`.
+    """
+    notes = []
+    if is_writer() and not path.exists():
+        chosen = choose_hold_out(read_cohort(data), seed=seed)
+        write_hold_out(chosen, path)
+        count = len(chosen.samples)
+        notes = [f"{count} of {len(chosen.table)} samples held out, in {path}", *chosen.notes]
+    highest(np.zeros(1, np.int32))  # Nobody reads what is not written yet.
+    return read_hold_out(path, cohort), notes
 
 
 def score_held_out(estimator: Estimator, cohort: MultiOmics) -> dict[str, pd.DataFrame]:

@@ -100,6 +100,24 @@ def unknown_conditionals(report: pd.DataFrame) -> list[str]:
     return head + lines
 
 
+def unseen_levels(report: pd.DataFrame) -> list[str]:
+    """Sum up which batch levels of new data no training sample has, one line per view and level.
+
+    Args:
+      report: columns view, sample, column, level, as `Preprocess.unseen` gives them.
+
+    >>> rows = [("rna", "a", "prep", "x"), ("rna", "b", "prep", "x")]
+    >>> unseen_levels(pd.DataFrame(rows, columns=["view", "sample", "column", "level"]))
+    ['rna: prep=x of 2 samples not known to the model: no effect removed']
+    """
+    counts = Counter(report[["view", "column", "level"]].itertuples(index=False, name=None))
+    return [
+        f"{view}: {column}={level} of {_count(count, 'sample')} not known to the model: no effect "
+        "removed"
+        for (view, column, level), count in counts.items()
+    ]
+
+
 def agreement(predictions: pd.DataFrame, cohort: "MultiOmics", label: str | None) -> list[str]:
     """Sum up how many predicted classes are those of the labels, per view.
 

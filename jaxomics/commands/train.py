@@ -10,10 +10,11 @@ import pandas as pd
 from tyro.conf import arg
 
 from jaxomics.commands.choose import Model, check_names, check_ranges, choose
-from jaxomics.commands.held_out import score_held_out
+from jaxomics.commands.held_out import hold_out_by, score_held_out
 from jaxomics.commands.notes import left_out, tell
 from jaxomics.commands.options import Flag
 from jaxomics.comparator import Comparator
+from jaxomics.config import config_hash
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.engine.fit import Recorder
@@ -47,6 +48,7 @@ def train(
     seed: int = 0,
     views: Sequence[str] | None = None,
     start: str | Path | None = None,
+    hold_out: str | Path | None = None,
     stream: bool = False,
     resume: bool = False,
     overwrite: bool = False,
@@ -66,6 +68,7 @@ def train(
       seed: everything random follows from it.
       views: train on these views only.
       start: run folder of the same model to go on from (fine-tuning).
+      hold_out: file with samples to leave out and to score; chosen and written where there is none.
       stream: read a folder of parquet tables batch by batch; see `commands.stream`.
       resume: go on with an interrupted run; start where there is none.
       overwrite: replace an existing run folder.
@@ -82,17 +85,14 @@ def train(
     if is_comparator(model):
         from jaxomics.commands.compare import train_comparator
 
-        if start is not None or stream:
-            raise InputError(f"expected no start and no stream: {model} is fitted in one go")
+        if start is not None or stream or hold_out is not None:
+            raise InputError(f"expected no start, stream or hold-out: {model} is fitted in one go")
         return train_comparator(
             model, data, out, settings=settings or "recommended", seed=seed, views=views,
             resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
         )  # fmt: skip
-    before = None if start is None else load_run(start)
-    if isinstance(before, Comparator):
-        raise InputError(f"expected a run of {model} at {start}, found one of {before.entry.name}")
-    if settings is None:
-        settings = before.settings if before else "recommended"
+    before = None if start is None else _load_start(start, model)
+    settings = settings or (before.settings if before else "recommended")
     settings = preset(model, settings) if isinstance(settings, str) else settings
     assert isinstance(settings, Settings)
     check_ranges(settings, seed)
@@ -100,8 +100,8 @@ def train(
     if stream:
         from jaxomics.commands.stream import train_stored
 
-        if before is not None:
-            raise InputError("expected --stream or --start, found both; fine-tuning is in memory")
+        if before is not None or hold_out is not None:
+            raise InputError("expected --stream alone: --start and --hold-out train in memory")
         return train_stored(
             model, data, out, settings, seed=seed, views=views,
             resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
@@ -110,22 +110,18 @@ def train(
     cohort = read_cohort(data, views=views)
     estimator = Estimator(settings, model=model, seed=seed)
     record = describe_run(estimator, cohort, data)
-    if start is not None:
-        record["start"] = describe_start(Path(start))
+    record |= {} if start is None else {"start": describe_start(Path(start))}
+    held = None
+    if hold_out is not None:
+        held, notes = hold_out_by(Path(hold_out), data, cohort, seed)
+        tell(notes, quiet=quiet)
+        record["hold_out"] = config_hash(list(held))
     agree_on(record)
-    if resume and seen_by_writer((out / CONFIG).exists()):
-        if is_writer():
-            same_run(out, record)
-        if seen_by_writer(is_finished(out)):
-            tell([f"{out} is finished: nothing to do"], quiet=quiet)
-            return None
-    else:
-        check_names(settings, cohort)
-        clear_run(out, data)
-        if is_writer():
-            start_run(out, record)
+    check_names(settings, cohort)
+    if not _begin(out, data, record, resume=resume, quiet=quiet):
+        return None
     recorder = Recorder(out, resume=resume, quiet=quiet, label=model)
-    fit_recorded(estimator, cohort, recorder, before)
+    fit_recorded(estimator, cohort, recorder, before, held)
     if not is_writer():
         return estimator
     finish_run(out, estimator)
@@ -133,6 +129,33 @@ def train(
     write_run_tables(out, estimator, cohort, csv=csv)
     write_report(out, estimator, cohort)
     return estimator
+
+
+def _load_start(start: str | Path, model: str) -> Estimator:
+    """Return the estimator of a run to go on from; raises `InputError` if it is a comparator's."""
+    found = load_run(start)
+    if isinstance(found, Comparator):
+        raise InputError(f"expected a run of {model} at {start}, found one of {found.entry.name}")
+    return found
+
+
+def _begin(out: Path, data: Path, record: dict[str, Any], *, resume: bool, quiet: bool) -> bool:
+    """Make a run folder, or check the one to go on with; False where its run is finished.
+
+    Raises:
+      InputError: the run to go on with differs in settings or data.
+    """
+    if not (resume and seen_by_writer((out / CONFIG).exists())):
+        clear_run(out, data)
+        if is_writer():
+            start_run(out, record)
+        return True
+    if is_writer():
+        same_run(out, record)
+    if seen_by_writer(is_finished(out)):
+        tell([f"{out} is finished: nothing to do"], quiet=quiet)
+        return False
+    return True
 
 
 def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
@@ -150,6 +173,7 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
         out: Path,
         options: Annotated[choice.options, arg(name="")],  # pyright: ignore
         start: Path | None = None,
+        hold_out: Path | None = None,
         stream: Flag = False,
         resume: Flag = False,
         overwrite: Flag = False,
@@ -166,6 +190,8 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
           options: what to fit.
           start: run folder of the same model to go on from, with its settings as defaults
             (fine-tuning).
+          hold_out: .csv or .parquet file with samples that are left out and scored, whole donors;
+            chosen, a fifth of them, and written where there is none. Use one for all models.
           stream: read a folder of parquet tables batch by batch, for data larger than memory.
           resume: go on with an interrupted run; start where there is none.
           overwrite: replace an existing run folder.
@@ -176,8 +202,8 @@ def command(words: Sequence[str]) -> tuple[Callable[..., Any], str]:
         with together(processes):
             train(
                 model, data, out, settings=options.settings(), seed=options.seed,
-                views=options.views, start=start, stream=stream, resume=resume,
-                overwrite=overwrite, csv=csv, quiet=quiet,
+                views=options.views, start=start, hold_out=hold_out, stream=stream,
+                resume=resume, overwrite=overwrite, csv=csv, quiet=quiet,
             )  # fmt: skip
         return str(out / "report.html")
 
@@ -204,15 +230,26 @@ def fit_recorded(
     cohort: MultiOmics,
     recorder: Recorder,
     start: Estimator | None = None,
+    held: pd.Index | None = None,
 ) -> None:
     """Fit with traces in a run folder; where data or settings are refused, none are left.
+
+    Args:
+      estimator: to fit.
+      cohort: all samples.
+      recorder: with the run folder.
+      start: fitted, to go on from.
+      held: samples to leave out, which then are those held out; None leaves out none but those
+        that training is watched on.
 
     Raises:
       InputError: see `Estimator.fit`.
     """
     assert recorder.folder is not None
     try:
-        estimator.fit(cohort, start=start, recorder=recorder)
+        samples = None if held is None else cohort.samples.difference(held)
+        estimator.fit(cohort, samples=samples, start=start, recorder=recorder)
+        estimator.held_out_ = estimator.held_out_ if held is None else held
     except InputError:
         if not (recorder.folder / "metrics.jsonl").exists():
             clear_run(recorder.folder)
