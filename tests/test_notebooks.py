@@ -10,6 +10,7 @@ nbclient = pytest.importorskip("nbclient")
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL = {
+    "bulk_embedding": "DONORS, GENES, EPOCHS = 160, 60, 3",
     "attribution": 'SIZE, EPOCHS, DRAWS = "tiny", 4, 16',
     "modis": "SAMPLES, EPOCHS = 400, 2",
     "omitrans": "SAMPLES, CPGS, GENES, CLASSES, EPOCHS = 80, 40, 30, 3, 3",

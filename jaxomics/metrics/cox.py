@@ -117,12 +117,14 @@ def _newton(rows: _Sorted, penalty: float) -> tuple[np.ndarray, float, bool]:
         step = np.linalg.solve(information, gradient)
         if gradient @ step < 1e-18 * (1.0 + abs(value)):
             return b, value, True
-        height, moved = value - penalty * (b @ b) / 2, b + step
+        height, moved = float(value - penalty * (b @ b) / 2), b + step
         for _ in range(STEPS):
             value, slope, curve = _likelihood(rows, moved)
             if value - penalty * (moved @ moved) / 2 >= height - 1e-12 * (1.0 + abs(height)):
                 break
             moved = (b + moved) / 2
+        if not (np.isfinite(value) and np.isfinite(curve).all()):
+            return b, height, False
         b = moved
     return b, value, False
 
@@ -130,6 +132,12 @@ def _newton(rows: _Sorted, penalty: float) -> tuple[np.ndarray, float, bool]:
 def _likelihood(rows: _Sorted, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Return the log partial likelihood, its gradient, and its negative second derivative."""
     score = rows.x @ b
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return _terms(rows, b, score)
+
+
+def _terms(rows: _Sorted, b: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return `_likelihood`; not finite where a risk set has vanished beside the largest risk."""
     weight = np.exp(score - score.max(initial=-np.inf)) if len(score) else score
     own = rows.x[rows.event]
     if not len(own):

@@ -69,3 +69,12 @@ def test_constant_covariates_and_no_events_have_no_effect():
     constant = np.concatenate([X, np.full((12, 1), 3.0)], axis=1)
     np.testing.assert_allclose(fit_cox(constant, SEEN).coefficients[2], 0.0)
     assert not fit_cox(X, outcome(TIME, np.zeros(12))).coefficients.any()
+
+
+def test_more_covariates_than_events_take_the_ridge():
+    random = np.random.default_rng(0)
+    x, time = random.normal(size=(40, 30)), random.exponential(size=40)
+    fit = fit_cox_safely(x * 50, outcome(time, np.arange(40) < 12))
+    assert fit.ridge == RIDGE
+    assert np.isfinite(fit.coefficients).all()
+    assert fit.converged
