@@ -263,7 +263,7 @@ def view_errors(config: Config, spec: DataSpec, batch: Batch, output: Views) -> 
             continue
         if config.parity:
             kept = kept * (batch.x[name] != 0)
-            kept = kept.at[:, -1].set(0.0)
+            kept = kept * (np.arange(view.features) < view.features - 1)[None]
         errors[name] = squared_error(output[name], batch.x[name], kept, batch.weight[first])
     if spec.conditionals:
         y = batch.conditionals[first]
