@@ -247,6 +247,23 @@ class Comparator:
         named = {f"{PROBABILITY}{name}": chances[:, i] for i, name in enumerate(self.classes_)}
         return pd.DataFrame({"sample": cohort.samples, "view": ALL, "class": best, **named})
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return what is worth telling of the fit: the method's own tables, and its weights.
+
+        `weights` has the columns view, feature, z0, z1, ...: what each feature, in units of its
+        standard deviation, means to each dimension. MOFA tells what its factors `explained`,
+        softImpute the `path` of its penalties.
+        """
+        fitted = self._fitted()
+        found = {name: pd.DataFrame(columns) for name, columns in fitted.tables().items()}
+        parts = []
+        for view, matrix in fitted.weights().items():
+            table = pd.DataFrame(matrix, columns=[f"z{i}" for i in range(matrix.shape[1])])
+            table.insert(0, "feature", self._features(view))
+            table.insert(0, "view", view)
+            parts.append(table)
+        return found | ({"weights": pd.concat(parts, ignore_index=True)} if parts else {})
+
     # ---------------------------------------------------------------- files
 
     def save(self, folder: str | Path) -> None:
@@ -277,6 +294,12 @@ class Comparator:
         return self
 
     # -------------------------------------------------------------- helpers
+
+    def _features(self, view: str) -> Sequence[str]:
+        """Return the names of a view's features; conditionals form a view as well."""
+        if view == CONDITIONALS:
+            return self.conditionals_.names
+        return list(self.preprocess_.views[view].features)
 
     def _written(self) -> list[str]:
         """Return the views that the method writes: the targets of a translator, or all."""

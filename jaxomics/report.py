@@ -22,6 +22,7 @@ from jaxomics.figures.training import training_curves
 from jaxomics.methods import COMPARATORS, MODELS
 from jaxomics.page import Picture, Section, Table, write_report
 from jaxomics.report_explained import explained_section
+from jaxomics.report_fit import fit_section
 from jaxomics.report_scores import CLASSES, class_section, score_table
 
 __all__ = ["Picture", "Section", "Table", "run_report", "score_table", "write_report"]
@@ -78,7 +79,7 @@ def run_report(
         _what_was_run(config),
         _data(folder, views, measured),
         _left_out(_table(folder, "dropped")),
-        _training(folder, config),
+        *_how_it_went(folder, config),
         _scores(folder),
         *class_section(_score_rows(folder), _table(folder, "confusion")),
         *explained_section(folder),
@@ -197,6 +198,13 @@ def _left_out(dropped: pd.DataFrame | None) -> Section:
 def _examples(names: pd.Series) -> str:
     """Return the first three names."""
     return ", ".join(names.astype(str).iloc[:3]) + (", …" if len(names) > 3 else "")
+
+
+def _how_it_went(folder: Path, config: Mapping[str, Any]) -> list[Section]:
+    """Return what there is to tell of a training, or of the one fit of a comparator."""
+    if config.get("model") not in COMPARATORS:
+        return [_training(folder, config)]
+    return [] if config.get("command") == "cv" else [fit_section(folder)]
 
 
 def _training(folder: Path, config: Mapping[str, Any]) -> Section:

@@ -175,7 +175,7 @@ def train_comparator(
 
 
 def _write_tables(out: Path, comparator: Comparator, cohort: MultiOmics, csv: bool) -> None:
-    """Write `tables/` of a finished run: latent, views, dropped, timing."""
+    """Write `tables/` of a run: latent, views, dropped, timing, weights, and the method's own."""
     embeds = "embed" in comparator.entry.verbs
     seconds = pd.Series(comparator.seconds_, name="seconds").rename_axis("stage")
     tables = {
@@ -183,6 +183,7 @@ def _write_tables(out: Path, comparator: Comparator, cohort: MultiOmics, csv: bo
         "views": views_table(comparator, cohort),
         "dropped": dropped_table(comparator, cohort),
         "timing": seconds.reset_index(),
+        **comparator.tables(),
     }
     about = provenance(comparator, cohort)
     for name, table in tables.items():

@@ -142,6 +142,17 @@ class Fitted:
             raise InputError(f"{self.method.name!r} has no latent space; try 'softimpute'")
         return self.method.embed(self.state, self.layout.standardise(self.layout.stack(views)))
 
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Return what is worth telling of the fit, as tables: columns by name."""
+        return {} if self.method.tables is None else self.method.tables(self.state, self.layout)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return what features mean to the latent dimensions, [features, dimensions] per view."""
+        if self.method.weights is None:
+            return {}
+        matrix = self.state[self.method.weights]
+        return {view: matrix[columns] for view, columns in self.layout.slices.items()}
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes that were learned, in sorted order; none where the method learns none."""
@@ -178,6 +189,9 @@ class Method(NamedTuple):
       classify: (state, rows, layout) -> probabilities [rows, classes] by view, and of `all` views
         together, or None. Such a method keeps its `classes` in its state.
       published: the settings of Cai et al. 2024, where they are not `config`.
+      weights: name of the state's [features, dimensions] that tells what features mean to the
+        latent dimensions; None where there is none.
+      tables: (state, layout) -> what is worth telling of a fit, as tables: columns by name.
     """
 
     name: str
@@ -189,6 +203,8 @@ class Method(NamedTuple):
     embed: Callable[[State, np.ndarray], np.ndarray] | None = None
     classify: Callable[[State, np.ndarray, Layout], dict[str, np.ndarray]] | None = None
     published: Any = None
+    weights: str | None = None
+    tables: Callable[[State, Layout], dict[str, dict[str, Any]]] | None = None
 
     @property
     def verbs(self) -> tuple[str, ...]:

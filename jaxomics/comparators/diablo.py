@@ -225,5 +225,6 @@ METHOD = Method(
     learn=learn,
     embed=embed,
     classify=classify,
+    weights="directions",
 )
 """DIABLO."""

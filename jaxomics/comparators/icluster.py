@@ -164,5 +164,6 @@ METHOD = Method(
     complete=complete,
     embed=embed,
     published=Config(components=200),
+    weights="b",
 )
 """iCluster."""

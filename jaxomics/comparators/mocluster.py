@@ -135,5 +135,6 @@ METHOD = Method(
     learn=learn,
     complete=complete,
     embed=embed,
+    weights="loadings",
 )
 """moCluster."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -257,6 +257,20 @@ def complete(state: State, rows: np.ndarray) -> np.ndarray:
     return (values - state["centre"]) / state["unit"]
 
 
+def tables(state: State, layout: Layout) -> dict[str, dict[str, Any]]:
+    """Return the share of each view's variance that each factor explains, and the bound."""
+    shares = state["explained"]
+    views, factors = shares.shape
+    return {
+        "explained": {
+            "view": np.repeat(list(layout.slices), factors),
+            "dimension": [f"z{k}" for k in range(factors)] * views,
+            "share": shares.ravel(),
+        },
+        "bound": {"iteration": np.arange(len(state["bounds"])) + 1, "bound": state["bounds"]},
+    }
+
+
 def _normal(state: State, features: np.ndarray, precision: np.ndarray) -> np.ndarray:
     """Return the sum over features of precision <w w'>, [factors, factors]."""
     w = state["w"][features]
@@ -293,5 +307,7 @@ METHOD = Method(
     complete=complete,
     embed=embed,
     published=Config(convergence="slow"),
+    weights="w",
+    tables=tables,
 )
 """MOFA."""

@@ -64,5 +64,6 @@ METHOD = Method(
     learn=learn,
     complete=complete,
     embed=embed,
+    weights="loadings",
 )
 """Principal components."""

@@ -32,12 +32,12 @@ class Config(Directed):
       targets: views to predict, from all the others; None = every view from the rest.
       components: principal components of the predictors that are used; None = all predictors.
       factors: the most factors that a target may take.
-      folds: of the cross-validation that chooses their number.
+      inner_folds: of the cross-validation that chooses their number.
     """
 
     components: int | None = 100
     factors: int = 10
-    folds: int = 5
+    inner_folds: int = 5
 
 
 def learn(x: np.ndarray, y: np.ndarray, config: Config, seed: int) -> State:
@@ -47,9 +47,9 @@ def learn(x: np.ndarray, y: np.ndarray, config: Config, seed: int) -> State:
       `weights` [components, targets], `intercept` [targets] and `basis` [predictors, components];
       no basis if all predictors are used.
     """
-    if config.factors < 1 or config.folds < 2:
+    if config.factors < 1 or config.inner_folds < 2:
         raise InputError(
-            f"expected 1 factor and 2 folds or more, found {config.factors} and {config.folds}"
+            f"expected 1 factor and 2 folds or more, found {config.factors} and {config.inner_folds}"
         )
 
     def solve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -96,7 +96,7 @@ def _chosen(
     x: np.ndarray, y: np.ndarray, config: Config, random: np.random.Generator
 ) -> np.ndarray:
     """Return weights [predictors, targets] with the number of factors of least error."""
-    folds = min(config.folds, len(x))
+    folds = min(config.inner_folds, len(x))
     fold = random.permutation(len(x)) % folds
     errors = np.zeros((config.factors + 1, y.shape[1]))
     for number in range(folds):

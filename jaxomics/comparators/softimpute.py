@@ -16,7 +16,7 @@ training sample that takes this way ends where training left it.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -171,6 +171,12 @@ def complete(state: State, rows: np.ndarray) -> np.ndarray:
     return embed(state, rows) @ state["columns"].T
 
 
+def tables(state: State, layout: Layout) -> dict[str, dict[str, Any]]:
+    """Return the penalties that were tried, with their mean squared errors on hidden cells."""
+    chosen = state["path"] == state["penalty"]
+    return {"path": {"penalty": state["path"], "error": state["errors"], "chosen": chosen}}
+
+
 def _place(columns: np.ndarray, penalty: float, rows: np.ndarray) -> np.ndarray:
     """Return ridge coefficients [rows, rank] on the measured cells of each row.
 
@@ -245,5 +251,7 @@ METHOD = Method(
     learn=learn,
     complete=complete,
     embed=embed,
+    weights="columns",
+    tables=tables,
 )
 """softImpute."""

@@ -72,6 +72,14 @@ def test_factors_explain_the_views_that_they_were_loaded_on(fitted: Fitted):
     assert (shares.sum(axis=1) < 1).all()
 
 
+def test_the_fit_is_told_as_tables(fitted: Fitted):
+    told = fitted.tables()
+    assert told["explained"]["view"].tolist() == ["a"] * 4 + ["b"] * 4
+    np.testing.assert_array_equal(told["explained"]["share"][4:], fitted.state["explained"][1])
+    np.testing.assert_array_equal(told["bound"]["bound"], fitted.state["bounds"])
+    assert {view: w.shape for view, w in fitted.weights().items()} == {"a": (60, 4), "b": (40, 4)}
+
+
 def test_training_factors_are_the_posterior_means_given_the_weights(fitted: Fitted):
     """Without holes, z = (I + W' T W + spread)^-1 W' T y, by hand."""
     state, (_, seen) = fitted.state, cohort()
