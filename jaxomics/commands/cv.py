@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +27,7 @@ from jaxomics.crossval import (
 )
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort
+from jaxomics.data.normalise import as_logarithms
 from jaxomics.engine.drive import Recorder
 from jaxomics.engine.processes import ALONE, Processes, is_writer, seen_by_writer, together
 from jaxomics.errors import InputError
@@ -133,7 +134,10 @@ def cv(
     cohort = read_cohort(data, views=views)
     fresh = _fresh(settings, model, seed)
     record = describe_run(fresh, cohort, data) | {"command": "cv", "cv": asdict(options)}
-    held = hold_out(cohort, _plan(data.stem, cohort, model, settings, seed, options))
+    scored = cohort
+    if isinstance(settings, Settings):
+        settings, scored = _one_scale(settings, cohort, options)
+    held = hold_out(scored, _plan(data.stem, cohort, model, settings, seed, options))
     agree_on(record)
     if resume and seen_by_writer((out / CONFIG).exists()):
         if is_writer():
@@ -160,6 +164,26 @@ def cv(
     beside = dict.fromkeys(options.comparators if writes_views(model) else ())
     done += [run.part(name, comparator(name)) for name in beside if name != model]
     return _finish(run, done, cohort)
+
+
+def _one_scale(
+    settings: Settings, cohort: MultiOmics, options: Options
+) -> tuple[Settings, MultiOmics]:
+    """Return settings and cohort with the logarithms of counts taken, for all methods alike.
+
+    Raises:
+      InputError: steps that give every fold values of its own to be scored against.
+    """
+    normalise = settings.normalise
+    if normalise.fitted and options.modes:
+        raise InputError(
+            "expected no --quantile, --batch or --covariates in cv, found some: they change the "
+            "values to score against in every fold; leave them out, or train with --hold-out"
+        )
+    if normalise.scale != "counts":
+        return settings, cohort
+    scored, left = as_logarithms(cohort, normalise)
+    return replace(settings, normalise=left), scored
 
 
 def _fresh(settings: Settings | ComparatorSettings, model: str, seed: int) -> Fitted:

@@ -4,7 +4,7 @@ The steps of one view, fitted to training samples and applied to any. What comes
 features) and after (scaling of features) is in `data.preprocess`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 
 from jaxomics.data.batch_effects import BatchEffects, Term, fit_batch_effects
 from jaxomics.data.choices import UNCHANGED, NormaliseConfig
+from jaxomics.data.container import MultiOmics
 from jaxomics.data.quantiles import Quantiles, fit_quantiles
 from jaxomics.errors import InputError
 
@@ -56,6 +57,20 @@ class Steps:
         if self.effects is not None:
             values = self.effects.apply(values, labels, self.config.unseen)
         return values
+
+    @property
+    def summary(self) -> str:
+        """What the values are after all steps, in words; empty where they are as they came.
+
+        >>> Steps(NormaliseConfig(scale="counts")).summary
+        'log2(count + 1)'
+        """
+        parts = ["log2(count + 1)"] if self.config.scale == "counts" else []
+        parts += [] if self.quantiles is None else ["quantile normalised"]
+        if self.effects is not None:
+            columns = [term.column for term in self.effects.terms]
+            parts.append(f"without effects of {', '.join(columns)}")
+        return ", ".join(parts)
 
     def unseen(self, labels: pd.DataFrame) -> pd.DataFrame:
         """Return levels that no training sample has: columns sample, column, level."""
@@ -134,6 +149,23 @@ def fit_steps(
                 "from other batches: no effect is removed"
             )
     return Steps(config, quantiles, effects, tuple(notes)), values
+
+
+def as_logarithms(
+    cohort: MultiOmics, config: NormaliseConfig
+) -> tuple[MultiOmics, NormaliseConfig]:
+    """Return a cohort whose counts are logarithms, and the steps that are left.
+
+    Logarithms learn nothing, so they may be taken before samples are divided.
+
+    Raises:
+      InputError: see `on_scale`.
+    """
+    views = {
+        name: pd.DataFrame(on_scale(table, config.of(name).scale, name), table.index, table.columns)
+        for name, table in cohort.views.items()
+    }
+    return replace(cohort, views=views), replace(config, scale="none")
 
 
 def on_scale(table: pd.DataFrame, scale: str, view: str) -> np.ndarray:

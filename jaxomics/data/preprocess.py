@@ -78,8 +78,11 @@ class Preprocess:
 
     @property
     def notes(self) -> list[str]:
-        """What was left out of the steps before scaling, in sentences."""
-        return [note for view in self.views.values() for note in view.steps.notes]
+        """What was left out of the steps before scaling, and what they give, in sentences."""
+        lacking = [note for view in self.views.values() for note in view.steps.notes]
+        units = {name: view.steps.summary for name, view in self.views.items()}
+        given = [f"view {n!r}: its values, and results, are {u}" for n, u in units.items() if u]
+        return lacking + given
 
     def arrays(self, cohort: MultiOmics) -> dict[str, np.ndarray]:
         """Return values of the kept features per view, float32 [samples, features].

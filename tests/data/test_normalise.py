@@ -8,7 +8,7 @@ import pytest
 
 from jaxomics.data.batch_effects import fit_batch_effects
 from jaxomics.data.container import MultiOmics
-from jaxomics.data.normalise import on_scale
+from jaxomics.data.normalise import as_logarithms, on_scale
 from jaxomics.data.preprocess import NormaliseConfig, Preprocess, PreprocessConfig, fit_preprocess
 from jaxomics.data.quantiles import fit_quantiles
 from jaxomics.data.simulated_bulk import simulate_bulk
@@ -110,7 +110,7 @@ def test_saved_steps_do_the_same_to_new_samples(data, fitted, tmp_path):
 
 def test_levels_that_are_not_known_are_refused_or_told(data, trained, fitted):
     strange = data.labels.copy()
-    strange.iloc[0, strange.columns.get_loc("sequencer")] = "new"
+    strange.loc[strange.index[0], "sequencer"] = "new"
     other = MultiOmics.from_tables(data.views, strange, data.features)
     with pytest.raises(
         InputError, match=r"levels of 'sequencer' .*\(level0, level1\), found 'new'"
@@ -152,6 +152,13 @@ def test_views_that_are_not_named_stay_as_they_are(data):
     np.testing.assert_array_equal(
         shared.view("rna"), found.arrays(data)["rna"][data.present("rna")]
     )
+
+
+def test_logarithms_can_be_taken_ahead(data):
+    logs, left = as_logarithms(data, NormaliseConfig(scale="counts", normalised=("rna",)))
+    np.testing.assert_allclose(logs.view("rna"), np.log2(data.view("rna") + 1), rtol=1e-6)
+    assert logs.view("atac").equals(data.view("atac"))
+    assert left.scale == "none"
 
 
 def test_the_least_varying_share_is_left_out(data):
