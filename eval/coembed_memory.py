@@ -2,7 +2,7 @@
 
     python eval/coembed_memory.py --samples 640 --peaks 562709 --trained 64
 
-Simulated values stand for measured ones: standard normal, neighbours alike. Every window is trained
+Simulated values stand for measured ones: noise, neighbours alike. Every window is trained
 on once with each of the `trained` samples, and then all samples are exported: the means of all
 windows, samples x 57,856 at full width. Prints how far the process had grown after each step, in
 MB, beside the size of the matrix, and the seconds each took. With `--half`, a network of a quarter
@@ -49,14 +49,11 @@ class Options:
 
 
 def simulate(samples: int, peaks: int, key: jax.Array) -> jax.Array:
-    """Return values [samples, peaks] made row by row, each the mean of a neighbourhood's noise."""
-
-    def row(number: jax.Array) -> jax.Array:
-        noise = jax.random.normal(jax.random.fold_in(key, number), (peaks + NEIGHBOURS,))
-        total = jnp.cumsum(noise)
-        return (total[NEIGHBOURS:] - total[:-NEIGHBOURS]) / np.sqrt(NEIGHBOURS)
-
-    return jax.jit(lambda: jax.lax.map(row, jnp.arange(samples)))()
+    """Return values [samples, peaks]: a row of smoothed noise, begun elsewhere for each sample."""
+    total = jnp.cumsum(jax.random.normal(key, (peaks + NEIGHBOURS,)))
+    noise = (total[NEIGHBOURS:] - total[:-NEIGHBOURS]) / np.sqrt(NEIGHBOURS)
+    shifts = jnp.arange(samples) * (peaks // samples)
+    return jax.jit(lambda: jax.lax.map(lambda shift: jnp.roll(noise, shift), shifts))()
 
 
 def peak() -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -27,6 +28,7 @@ from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
 from jaxomics.models.withholding import assays
 from jaxomics.outcomes import Outcomes, fit_outcomes, outcome_notes
+from jaxomics.pairing import needs_pairs, pair_rows
 from jaxomics.prediction import predict
 from jaxomics.preparation import choose_rows, modelled_views, sampling_notes
 from jaxomics.presets import Settings, preset
@@ -57,6 +59,7 @@ class Estimator:
       noise_: residual variance [features] per view, of withheld views and of withheld cells.
       split_, held_out_: rows trained on and held out, and the samples held out (absent after
         `load`).
+      pairing_: matched samples, of models that train on them (absent after `load`).
       result_: the training run (None after `load`).
       notes_: what was switched off or left out, in sentences.
 
@@ -135,6 +138,10 @@ class Estimator:
             views, rows = list(self.preprocess_.views), np.asarray(self.split_.train)
             self.notes_ += class_notes(cohort, views, self._classes(), rows)
         self.notes_ += outcome_notes(cohort, self.outcomes_, np.asarray(self.split_.train))
+        self.pairing_ = None
+        if needs_pairs(self.settings):
+            self.pairing_ = pair_rows(cohort, self.settings, self.split_, self.label_)
+            self.notes_ += self.pairing_.notes
 
     def _prepare_features(self, cohort: MultiOmics, trained: pd.Index) -> None:
         """Fit preprocessing, conditionals and outcomes."""
@@ -167,7 +174,7 @@ class Estimator:
         """Take over what another estimator has prepared on the same samples."""
         for name in (
             "notes_", "preprocess_", "conditionals_", "outcomes_", "chromosomes_", "label_",
-            "classes_", "levels_", "split_", "held_out_",
+            "classes_", "levels_", "split_", "held_out_", "pairing_",
         ):  # fmt: skip
             setattr(self, name, getattr(other, name))
 
@@ -205,6 +212,7 @@ class Estimator:
         return Job(
             self.standard_, data.conditionals, self.split_, self.settings.hyper, self.seed,
             self.start_, data.targets, data.known,
+            None if self.pairing_ is None else jnp.asarray(self.pairing_.rows),
         )  # fmt: skip
 
     def finish(self, cohort: MultiOmics, data: Data, result: FitResult) -> None:

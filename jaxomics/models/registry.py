@@ -4,8 +4,19 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jaxomics.data.batch import DataSpec
-from jaxomics.errors import InputError, unknown
-from jaxomics.models import bulk, jamie, modis, mosa, move, omiembed, omitrans, scvaeit
+from jaxomics.errors import unknown
+from jaxomics.models import (
+    atac,
+    bulk,
+    coembed,
+    jamie,
+    modis,
+    mosa,
+    move,
+    omiembed,
+    omitrans,
+    scvaeit,
+)
 from jaxomics.models.base import Model
 
 
@@ -79,6 +90,24 @@ MODELS: dict[str, Entry] = {
         ("embed", "impute", "explain"),
         "latent 512, one hidden layer of 1024; 42 M on 19,421 genes",
     ),
+    "atac-vae": Entry(
+        "atac-vae",
+        "Nagaraj et al., 2023, machine learning derived embeddings of bulk multi-omics data",
+        atac.Config,
+        atac.Hyper,
+        atac.build,
+        ("embed", "impute"),
+        "latent 512 of 113 windows of 5,000 peaks, 512 each; 26 M, and 20 M above them",
+    ),
+    "coembed": Entry(
+        "coembed",
+        "Nagaraj et al., 2023, machine learning derived embeddings of bulk multi-omics data",
+        coembed.Config,
+        coembed.Hyper,
+        coembed.build,
+        ("embed", "translate", "impute"),
+        "latent 512, one VAE each for ATAC (as atac-vae) and RNA (as rna-vae); 88 M in all",
+    ),
     "move": Entry(
         "move",
         "Allesoe et al., Nature Biotechnology 2023, doi 10.1038/s41587-022-01520-x",
@@ -118,20 +147,3 @@ def entry(name: str) -> Entry:
     if name not in MODELS:
         raise unknown("model", name, MODELS)
     return MODELS[name]
-
-
-def check_verb(model: str, verb: str) -> None:
-    """Raise unless a model has a verb.
-
-    Raises:
-      InputError: it has not; the message names the models that have.
-
-    >>> check_verb("mosa", "impute")
-    """
-    own = entry(model).verbs
-    if verb not in own:
-        able = [name for name, known in MODELS.items() if verb in known.verbs]
-        raise InputError(
-            f"{model} cannot {verb}: it can {', '.join(own)}; models that can {verb}: "
-            f"{', '.join(able) or 'none'}"
-        )

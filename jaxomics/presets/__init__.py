@@ -1,7 +1,18 @@
 """Named settings: one module per model, and one line for it here."""
 
 from jaxomics.errors import unknown
-from jaxomics.presets import jamie, modis, mosa, move, omiembed, omitrans, rna_vae, scvaeit
+from jaxomics.presets import (
+    atac_vae,
+    coembed,
+    jamie,
+    modis,
+    mosa,
+    move,
+    omiembed,
+    omitrans,
+    rna_vae,
+    scvaeit,
+)
 from jaxomics.presets.settings import Settings, quick
 
 __all__ = ["PRESETS", "Settings", "preset", "quick"]
@@ -12,6 +23,8 @@ PRESETS: dict[str, dict[str, Settings]] = {
     "omiembed": omiembed.PRESETS,
     "omitrans": omitrans.PRESETS,
     "rna-vae": rna_vae.PRESETS,
+    "atac-vae": atac_vae.PRESETS,
+    "coembed": coembed.PRESETS,
     "move": move.PRESETS,
     "jamie": jamie.PRESETS,
     "scvaeit": scvaeit.PRESETS,

@@ -43,8 +43,13 @@ OWN: dict[str, dict[str, Any]] = {
     # At its default the divergence of z stays.
     "rna-vae": {"kl_weight": 1e-3},
     "atac-vae": {
-        "atac": "rna", "window": 4, "first_hidden": (5,), "first_latent": 3, "channels": 2,
-        "kl_weight": 1e-3,
+        "atac": "rna", "window": 4, "first_hidden": (5,), "first_latent": 3, "channels": 4,
+        "norm": "layer", "kl_weight": 1e-3,
+    },
+    # Encoders are constants to the cycle, which therefore stays where nothing aligns latents.
+    "coembed": {
+        "atac": "drug", "rna_hidden": (6,), "norm": "layer", "kl_weight": 1e-3,
+        "cycle_weight": 1e-3,
     },
 }  # fmt: skip
 """Settings that a model cannot do without, or that mean something else there."""
