@@ -57,6 +57,20 @@ def test_a_share_is_held_out_by_seed():
     assert (np.asarray(named.train).tolist(), np.asarray(named.valid).tolist()) == ([0, 1, 2], [3])
 
 
+def test_samples_of_one_donor_stay_on_one_side():
+    names = [f"s{i:02d}" for i in range(40)]
+    table = pd.DataFrame({"x": np.arange(40.0)}, index=names)
+    donor = [f"d{i // 4}" for i in range(36)] + [None] * 4
+    data = MultiOmics.from_tables({"rna": table}, pd.DataFrame({"donor": donor}, index=names))
+    settings = replace(PAPER, train=replace(PAPER.train, valid_fraction=0.25))
+    for seed in range(5):
+        rows, _ = choose_rows(data, settings, data.samples, None, seed)
+        train, valid = (np.asarray(part) for part in (rows.train, rows.valid))
+        assert sorted([*train, *valid]) == list(range(40))
+        assert not {donor[i] for i in train} & {donor[i] for i in valid} - {None}
+        assert 8 <= len(valid) <= 12
+
+
 def translator(**roles: tuple[str, ...]) -> Settings:
     settings = preset("omitrans", "recommended")
     return replace(settings, config=replace(settings.config, **roles))

@@ -9,7 +9,7 @@ import pytest
 
 from jaxomics.data.conditionals import ConditionalsConfig
 from jaxomics.data.container import MultiOmics
-from jaxomics.data.preprocess import PreprocessConfig
+from jaxomics.data.preprocess import NormaliseConfig, PreprocessConfig
 from jaxomics.data.simulate import simulate_depmap
 from jaxomics.data.split import make_folds
 from jaxomics.engine.state import Train
@@ -17,7 +17,7 @@ from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.models.mosa import Config, Hyper
 from jaxomics.presets import Settings
-from jaxomics.together import fit_together
+from jaxomics.together import fit_together, train_together
 
 VIEWS = ("proteomics", "drugresponse")
 TINY = Settings(
@@ -138,3 +138,23 @@ def test_candidates_on_the_same_samples_differ_by_hyper_alone(cohort: MultiOmics
     other = Estimator(replace(TINY, train=replace(TINY.train, epochs=1)))
     with pytest.raises(InputError, match="found another train"):
         list(fit_together([a, other], cohort, [None, None]))
+
+
+def test_folds_that_normalise_differently_are_fitted_one_by_one(
+    cohort: MultiOmics, monkeypatch: pytest.MonkeyPatch
+):
+    """One program reads one set of values; those of another fold would tell of held-out samples."""
+    settings = replace(TINY, normalise=NormaliseConfig(quantile=True))
+    asked = []
+
+    def remember(one: Estimator, data: MultiOmics, **how: Any) -> Estimator:
+        asked.append((one.seed, list(how["samples"])))
+        return one
+
+    monkeypatch.setattr(Estimator, "fit", remember)
+    fresh = [Estimator(settings, seed=i) for i in range(2)]
+    halves = [cohort.samples[:20], cohort.samples[20:]]
+    assert list(fit_together(fresh, cohort, halves)) == fresh
+    assert asked == [(0, list(halves[0])), (1, list(halves[1]))]
+    with pytest.raises(InputError, match="one set of training samples"):
+        train_together(fresh, cohort, halves)
