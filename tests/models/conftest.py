@@ -67,7 +67,7 @@ def held_out(*hidden: str) -> Batch:
         conditionals=dict.fromkeys(WIDTHS, np.zeros((rows, 0), np.float32)),
         labels=dict.fromkeys(WIDTHS, np.full(rows, -1)),
         weight=ones,
-    )  # pyright: ignore[reportArgumentType]
+    )
 
 
 def unexplained(written: jax.Array, view: str) -> float:

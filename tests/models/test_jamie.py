@@ -60,7 +60,7 @@ def test_two_views_are_needed():
 
 def test_writes_a_lost_view_from_axes_of_the_training_rows(two_views: SimpleNamespace):
     model = build(Config(latent=4, components=4, nearest=0, midpoint=0), two_views.spec)
-    hyper: Any = Hyper(learning_rate=1e-2, pull_weight=2.0)  # pyright: ignore[reportCallIssue]
+    hyper: Any = Hyper(learning_rate=1e-2, pull_weight=2.0)
     state = two_views.trained(model, hyper, 120)
     data, _ = two_views.cohort()
     # The axes are those of all training rows, their holes at the mean of what was measured.

@@ -56,7 +56,7 @@ def test_loss_by_hand():
     assert float(quirks["a"]) == pytest.approx(2 / 6)
     mean, variance = jnp.array([[1.0, 0.0], [0.0, 2.0]]), jnp.array([[1.0, 1.0], [np.e, 1.0]])
     kl = (0.5 + 0.5 * (np.e - 2) + 2.0) / 2
-    hyper: Any = Hyper(kl_weight=0.1, view_weight={"a": 3.0})  # pyright: ignore[reportCallIssue]
+    hyper: Any = Hyper(kl_weight=0.1, view_weight={"a": 3.0})
     total, terms = objective(errors, mean, variance, jnp.ones(2), jnp.array(0.5), hyper)
     assert float(terms["kl"]) == pytest.approx(kl, rel=1e-6)
     assert float(total) == pytest.approx(3 * 7 / 6 + 0.1 * 0.5 * kl, rel=1e-6)
@@ -107,14 +107,14 @@ def test_weights_are_checked():
     loss: Any = build(Config(parity=True), ONE).players[0].loss
     with pytest.raises(InputError, match="a weight of every view"):
         loss({}, {}, None, None, Hyper(), train=True)
-    named: Any = Hyper(view_weight={"b": 1.0})  # pyright: ignore[reportCallIssue]
+    named: Any = Hyper(view_weight={"b": 1.0})
     with pytest.raises(InputError, match="unknown view of view_weight 'b'"):
         loss({}, {}, None, None, named, train=True)
 
 
 def test_writes_a_lost_view_and_repeats_itself(two_views: SimpleNamespace):
     model = build(Config(latent=4, hidden=(16,), kl_warmup=(), withhold=True), two_views.spec)
-    hyper: Any = Hyper(learning_rate=1e-2, view_dropout=0.4)  # pyright: ignore[reportCallIssue]
+    hyper: Any = Hyper(learning_rate=1e-2, view_dropout=0.4)
     state = two_views.trained(model, hyper, 120)
     output, _ = two_views.applied(model, state, two_views.held_out("drug"))
     assert two_views.unexplained(output["drug"], "drug") < 0.5

@@ -36,7 +36,7 @@ def test_loss_by_hand():
         jnp.array([[0.0], [3.0]]), jnp.array([[1.0], [2.0]]), jnp.ones(2),
     )  # fmt: skip
     assert float(kl) == pytest.approx((np.log(0.5) + 2.0) / 2, rel=1e-5)
-    hyper: Any = Hyper(hidden_weight=0.3)  # pyright: ignore[reportCallIssue]
+    hyper: Any = Hyper(hidden_weight=0.3)
     total, _ = objective(jnp.array(-10.0), jnp.array(-4.0), kl, hyper)
     assert float(total) == pytest.approx(0.7 * 10 + 0.3 * 4 + 2 * float(kl), rel=1e-6)
 
@@ -47,7 +47,7 @@ def test_hides_measured_cells_and_never_the_last_view(two_views: SimpleNamespace
     wide.observed["drug"][:400] = False
     draw: Any = jax.jit(lambda hyper: hide(spec, wide, jax.random.key(0), hyper))
     seen = wide.observed
-    gone = draw(Hyper(view_rate=0.6, cell_rate=0.0))  # pyright: ignore[reportCallIssue]
+    gone = draw(Hyper(view_rate=0.6, cell_rate=0.0))
     left = {v: seen[v] & ~np.asarray(gone[v]) for v in seen}
     whole = {v: seen[v].any(axis=1) & ~left[v].any(axis=1) for v in seen}
     # A view is hidden whole or not at all, one of two, and none of a sample with one.
@@ -56,7 +56,7 @@ def test_hides_measured_cells_and_never_the_last_view(two_views: SimpleNamespace
     assert not np.any(whole["rna"][:400])
     assert np.mean((whole["rna"] | whole["drug"])[400:]) == pytest.approx(0.6, abs=0.06)
     # Half of the samples lose three cells of ten, and only cells that were measured.
-    gone = draw(Hyper(view_rate=0.0, cell_rate=0.3))  # pyright: ignore[reportCallIssue]
+    gone = draw(Hyper(view_rate=0.0, cell_rate=0.3))
     assert all(not np.any(np.asarray(gone[v]) & ~seen[v]) for v in seen)
     assert np.sum(gone["rna"]) / np.sum(seen["rna"]) == pytest.approx(0.15, abs=0.02)
     turns = np.asarray(jax.jit(lambda: take_turns(spec, batch))()["rna"]).any(axis=1)
@@ -66,7 +66,7 @@ def test_hides_measured_cells_and_never_the_last_view(two_views: SimpleNamespace
 def test_writes_a_lost_view_and_repeats_itself(two_views: SimpleNamespace):
     config = Config(latent=4, hidden=(16,), block=16, embedding=2, draws=8)
     model = build(config, two_views.spec)
-    hyper: Any = Hyper(learning_rate=1e-2)  # pyright: ignore[reportCallIssue]
+    hyper: Any = Hyper(learning_rate=1e-2)
     state = two_views.trained(model, hyper, 150)
     output, _ = two_views.applied(model, state, two_views.held_out("drug"))
     assert two_views.unexplained(output["drug"], "drug") < 0.5
