@@ -1,9 +1,9 @@
 """One method of a benchmark on some folds, in a process of its own; started by `benchmark.py`.
 
 So its memory is its own, and a method that fails or is killed takes nothing with it. The one
-argument is JSON: the fields of `Study`, and `method` and `folds`. Fold `whole` fits all samples,
-for the latent space and the completed tables. What is said of a fold goes into a folder, and the
-file `part.json`, which ends it, says what it took or why there is nothing.
+argument is JSON: the fields of `Study`, and `method` and `run`, the folds to run. Fold `whole` fits
+all samples, for the latent space and the completed tables. What is said of a fold goes into a
+folder, and the file `part.json`, which ends it, says what it took or why there is nothing.
 """
 
 import json
@@ -172,7 +172,7 @@ def _latent(values: np.ndarray, cohort: MultiOmics) -> pd.DataFrame:
 def main(text: str) -> None:
     """Run folds until one fails; an `InputError` ends in `part.json`, others end the process."""
     asked = json.loads(text)
-    name, folds = asked.pop("method"), asked.pop("folds")
+    name, folds = asked.pop("method"), asked.pop("run")
     study = Study(**{**asked, "views": tuple(asked["views"])})
     for fold in folds:
         folder = Path(study.out) / "parts" / name / str(fold)
@@ -201,7 +201,7 @@ def finish(folder: Path, seconds: float, reason: str, peak: float | None) -> Non
 
 def as_argument(study: Study, method: str, folds: Sequence[int | str]) -> str:
     """Return what the process of some parts is given."""
-    return json.dumps(asdict(study) | {"method": method, "folds": list(folds)})
+    return json.dumps(asdict(study) | {"method": method, "run": list(folds)})
 
 
 if __name__ == "__main__":

@@ -21,12 +21,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import betaln, digamma, gammaln
 
 from jaxomics.types import Array
 
 BLOCK = 8
 """Factors per block."""
+
+_FIRST, _SECOND = np.triu_indices(BLOCK)
+_PLACE = np.zeros((BLOCK, BLOCK), int)
+_PLACE[_FIRST, _SECOND] = _PLACE[_SECOND, _FIRST] = np.arange(len(_FIRST))
+"""Pairs of factors in a block, each once, and where the product of a pair stands."""
 
 Spans = tuple[tuple[int, int], ...]
 """First column and the one behind the last, of some views. Static."""
@@ -238,8 +244,7 @@ def _sweep(
 
     def block(residual: Array, own: Any) -> tuple[Array, Any]:
         old, fixed, scaled, given = own
-        pairs = (fixed[:, None] * scaled[None]).reshape(BLOCK * BLOCK, -1)
-        cross = over(pairs, weight).reshape(BLOCK, BLOCK, -1)
+        cross = over(fixed[_FIRST] * scaled[_SECOND], weight)[_PLACE]
 
         def one(pull: Array, own: Any) -> tuple[Array, Any]:
             k, old, cross, given = own

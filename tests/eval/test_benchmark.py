@@ -1,0 +1,181 @@
+"""The benchmark: parts are written one by one, and every table is made of what is there."""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jaxomics.data.io import read_table, write_table
+
+EVAL = str(Path(__file__).parents[2] / "eval")
+NAMES = (
+    "benchmark",
+    "benchmark_part",
+    "benchmark_facts",
+    "benchmark_report",
+    "ablation",
+    "downstream",
+)
+
+
+@pytest.fixture(scope="module")
+def modules():
+    """The scripts, which import each other by name."""
+    sys.path.insert(0, EVAL)
+    try:
+        yield {name: import_module(name) for name in NAMES}
+    finally:
+        sys.path.remove(EVAL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Tables of 60 samples that share two factors; view b of ten samples is missing."""
+    random = np.random.default_rng(0)
+    z = random.normal(size=(60, 2))
+    names = pd.Index([f"s{i:02d}" for i in range(60)], name="sample")
+    folder = tmp_path_factory.mktemp("benchmark") / "breast_subtypes"
+    folder.mkdir()
+    for view, width in {"rna": 12, "mirna": 8, "protein": 9}.items():
+        values = z @ random.normal(size=(2, width)) + 0.5 * random.normal(size=(60, width))
+        features = pd.Index([f"{view}{i}" for i in range(width)])
+        table = pd.DataFrame(values, names, features)
+        if view == "protein":
+            table = table.rename(columns={"protein0": "HER2", "protein1": "AR"})
+            table["HER2"] += 3.0 * (z[:, 0] > 0)
+            table = table.iloc[:50]
+        write_table(table, folder / f"{view}.parquet")
+    subtype = np.where(z[:, 0] > 0, "Her2", "Basal")
+    write_table(pd.DataFrame({"subtype": subtype}, names), folder / "labels.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(modules, folder) -> Path:
+    """A benchmark of three methods, run in this process."""
+    study = modules["benchmark_part"].Study(str(folder), str(folder.parent / "out"), folds=3)
+    for name in ("mean", "pca", "diablo"):
+        folds = modules["benchmark"].parts_of(name, study)
+        modules["benchmark_part"].main(modules["benchmark_part"].as_argument(study, name, folds))
+    options = modules["benchmark"].Options(folder, Path(study.out), ("none",), folds=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxomics.metrics.embedding.SEEDS", 1)
+        modules["benchmark"].main(options)
+    return Path(study.out)
+
+
+def test_methods_do_what_they_can(modules, folder, done):
+    assert sorted(p.name for p in (done / "parts/pca").iterdir()) == ["0", "1", "2", "whole"]
+    assert [p.name for p in (done / "parts/diablo").iterdir()] == ["whole"]
+    assert {"mosa recommended", "mofa"} <= set(modules["benchmark_part"].names())
+
+
+def test_scores_compare_methods_on_the_same_cells(done):
+    scores = read_table(done / "scores.parquet")
+    assert set(scores["model"]) == {"mean", "pca"}
+    assert set(scores["mode"]) == {"reconstruct", "view_out", "cell_out"}
+    counts = read_table(done / "features.parquet").groupby(["mode", "view", "feature", "metric"])
+    assert (counts["n"].nunique() == 1).all()
+    own = scores[(scores["fold"] == -1) & (scores["metric"] == "relative_error")]
+    means = own.groupby("model")["value"].mean()
+    assert means["mean"] == pytest.approx(1.0)
+    assert means["pca"] < 0.9
+    pairs = read_table(done / "pairs.parquet").set_index("mode")
+    assert set(pairs.index) == set(scores["mode"])
+    assert pairs.loc["reconstruct", "p_holm"] < 1e-6
+
+
+def test_facts_are_asked_of_measured_completed_and_predicted(done):
+    facts = read_table(done / "facts.parquet")
+    her2 = facts[facts["fact"] == "protein:HER2 with labels:subtype = Her2"]
+    found = her2.set_index(["model", "kind"])
+    assert found.loc[("measured", "measured"), "n"] == 50
+    assert found.loc[("pca", "completed"), "n"] == 60
+    assert found.loc[("pca", "predicted"), "n"] == 50
+    assert found["recovered"].xs("completed", level="kind").all()
+    assert not found.loc[("mean", "predicted"), "recovered"]
+
+
+def test_the_report_says_who_saw_the_label_and_holds_all_parts(done):
+    text = (done / "report.md").read_text()
+    for words in ("diablo (saw the label)", "## B: a whole view withheld", "## Cost", "p_best"):
+        assert words in text
+    assert (done / "critical_view_out.png").stat().st_size > 1000
+
+
+def test_finished_and_failed_methods_are_not_run_again(modules, folder, done, monkeypatch):
+    benchmark = modules["benchmark"]
+
+    def never(*_, **__):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(benchmark.subprocess, "run", never)
+    options = benchmark.Options(folder, done, folds=3)
+    benchmark.run_method(options.study, "pca", 1.0, options)
+    modules["benchmark_part"].finish(done / "parts/knn/0", 1.0, "out of luck", None)
+    benchmark.run_method(options.study, "knn", 1.0, options)
+    again = benchmark.Options(folder, done, folds=3, again=True)
+    with pytest.raises(AssertionError, match="started"):
+        benchmark.run_method(again.study, "knn", 1.0, again)
+
+
+def test_what_fails_is_written_with_its_reason(modules, folder, tmp_path):
+    part = modules["benchmark_part"]
+    study = part.Study(str(folder), str(tmp_path), views=("rna", "mirna"))
+    part.main(part.as_argument(study, "no such method", [0, 1]))
+    about = json.loads((tmp_path / "parts/no such method/0/part.json").read_text())
+    assert "unknown method" in about["reason"]
+    assert not (tmp_path / "parts/no such method/1").exists()
+
+
+def test_forward_selection_takes_the_better_view_first(modules, folder, tmp_path, capsys):
+    ablation = modules["ablation"]
+    options = ablation.Options(folder, "protein", tmp_path, method="pca", folds=3)
+    ablation.main(options)
+    first = read_table(tmp_path / "ablation.parquet")
+    assert first.groupby("step")["chosen"].sum().tolist() == [1, 1]
+    alone = first[first["step"] == 1]
+    assert alone.loc[alone["chosen"], "error"].item() == alone["error"].min()
+    capsys.readouterr()
+    ablation.main(options)  # nothing is trained again
+    assert capsys.readouterr().err == ""
+    pd.testing.assert_frame_equal(read_table(tmp_path / "ablation.parquet"), first)
+
+
+def test_downstream_statistics_of_two_folders(modules, folder, tmp_path, capsys):
+    protein = pd.read_parquet(folder / "protein.parquet")
+    random = np.random.default_rng(1)
+    new = pd.DataFrame(
+        random.normal(size=(10, 9)), [f"s{i}" for i in range(50, 60)], protein.columns
+    )
+    completed = tmp_path / "completed"
+    completed.mkdir()
+    write_table(pd.concat([protein, new]).rename_axis("sample"), completed / "protein.parquet")
+    measured = tmp_path / "measured"
+    measured.mkdir()
+    for name in ("protein", "labels"):
+        (measured / f"{name}.parquet").write_bytes((folder / f"{name}.parquet").read_bytes())
+    events = pd.DataFrame({"KRAS": [0, 1] * 30}, pd.read_parquet(folder / "labels.parquet").index)
+    write_table(events.astype(float), measured / "mut.parquet")
+    pairs = tmp_path / "toy.tsv"
+    pairs.write_text("HER2\tAR\t900\nprotein2\tprotein3\t300\n")
+    modules["downstream"].main(
+        modules["downstream"].Options(
+            measured, completed, "protein", tmp_path / "out", events="mut", covariates=("subtype",),
+            every=True, pairs=(f"{pairs}:400", str(pairs)), full=completed,
+            independent=completed / "protein.parquet",
+        )
+    )  # fmt: skip
+    said = capsys.readouterr().out
+    for words in (
+        "1 events x 9 targets, median n 50 measured and 60 completed",
+        "toy 400",
+        "Welch",
+    ):
+        assert words in said
+    found = {path.stem for path in (tmp_path / "out").glob("*.parquet")}
+    assert {"skewness", "associations", "protein_pairs", "agreement_samples", "mismatches"} <= found
