@@ -347,12 +347,14 @@ def check_finite(rows: Rows) -> None:
 def headline(rows: Rows) -> str:
     """Return the losses of the last epoch for the progress line, averaged over replicas.
 
+    Of a game it is the loss of the player that moves last: a generator's, not its opponent's.
+
     >>> headline([{"epoch": 1, "replica": r, "split": "train", "loss": r} for r in (2.0, 3.0)])
     'train loss 2.5000'
     """
     losses: dict[str, list[float]] = {}
     for row in rows:
         if row["epoch"] == rows[-1]["epoch"]:
-            name = next(name for name in row if name.endswith("loss"))
-            losses.setdefault(row["split"], []).append(row[name])
+            own = [name for name in row if name.rpartition("/")[2] == "loss"]
+            losses.setdefault(row["split"], []).append(row[own[-1]])
     return ", ".join(f"{split} loss {np.mean(found):.4f}" for split, found in losses.items())

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxomics.config import Choice, Float, Space
 from jaxomics.data.batch import Batch, DataSpec
 from jaxomics.errors import unknown
 from jaxomics.losses.divergence import gaussian_kl
@@ -131,6 +132,17 @@ def columns_read(spec: DataSpec) -> tuple[int, ...] | None:
         columns += [begin + column for column in own]
         begin += view.features
     return tuple(columns)
+
+
+SPACES: dict[str, Space] = {
+    "default": {
+        "learning_rate": Float(1e-4, 3e-3, log=True),
+        "kl_weight": Float(1e-4, 1.0, log=True),
+        "delta": Float(0.5, 5.0),
+        "hidden": Choice(((512,), (1024,), (2048,))),
+    }
+}
+"""What a search draws from; the article searched, and does not say where."""
 
 
 @lru_cache(maxsize=32)

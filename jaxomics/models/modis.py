@@ -34,6 +34,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxomics.config import Choice, Float, Space
 from jaxomics.data.batch import Batch, DataSpec, ViewSpec
 from jaxomics.errors import InputError, unknown
 from jaxomics.losses.adversarial import class_loss, confusion_loss, source_loss
@@ -132,6 +133,19 @@ class Hyper(struct.PyTreeNode):
     entropy_weight: float = 1.0
     orthogonality_weight: float = 0.0
     class_weight: dict[str, float] = field(default_factory=dict)
+
+
+SPACES: dict[str, Space] = {
+    "default": {
+        "learning_rate": Float(1e-4, 3e-3, log=True),
+        "adversarial_weight": Float(0.03, 3.0, log=True),
+        "entropy_weight": Float(0.3, 10.0, log=True),
+        "kl_weight": Float(1e-5, 1e-2, log=True),
+        "latent": Choice((16, 32, 64, 128)),
+        "hidden": Choice(((128,), (256, 256), (256, 256, 256))),
+    }
+}
+"""What a search draws from, around both presets."""
 
 
 class Game(NamedTuple):

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxomics.config import Choice, Float, Space
 from jaxomics.data.batch import Batch, DataSpec
 from jaxomics.errors import InputError
 from jaxomics.losses.distance import Distance
@@ -133,6 +134,20 @@ class Hyper(struct.PyTreeNode):
     task_weight: dict[str, float] = field(default_factory=dict)
     gradnorm_rate: float = 1e-3
     gradnorm_alpha: float = 1.5
+
+
+SPACES: dict[str, Space] = {
+    "default": {
+        "learning_rate": Float(2e-4, 5e-3, log=True),
+        "weight_decay": Float(0.01, 0.3, log=True),
+        "dropout": Float(0.2, 0.7),
+        "kl_weight": Float(1e-3, 0.1, log=True),
+        "latent": Choice((16, 32, 64, 128)),
+        "hidden": Choice(((128,), (256,), (512,), (1024, 1024))),
+        "joint": Choice(((64,), (128,), (512,))),
+    }
+}
+"""What a search draws from, around the preset `recommended`."""
 
 
 @lru_cache(maxsize=32)

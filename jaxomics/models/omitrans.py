@@ -28,6 +28,7 @@ import numpy as np
 import optax
 from flax import struct
 
+from jaxomics.config import Choice, Float, Space
 from jaxomics.data.batch import Batch, DataSpec
 from jaxomics.losses.distance import distance
 from jaxomics.losses.divergence import gaussian_kl
@@ -65,6 +66,18 @@ class Hyper(struct.PyTreeNode):
     adversarial_weight: float = 1.0
     penalty_weight: float = 10.0
     kl_weight: float = 1.0
+
+
+SPACES: dict[str, Space] = {
+    "default": {
+        "learning_rate": Float(2e-4, 5e-3, log=True),
+        "weight_decay": Float(1e-3, 0.1, log=True),
+        "dropout": Float(0.1, 0.7),
+        "latent": Choice((64, 128, 256, 512)),
+        "hidden": Choice(((256,), (512,), (1024,), (1024, 512))),
+    }
+}
+"""What a search draws from, around the preset `recommended`."""
 
 
 class Networks(NamedTuple):

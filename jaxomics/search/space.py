@@ -19,9 +19,15 @@ import numpy as np
 from jaxomics.config import Choice, Float, Int, Range, Space
 from jaxomics.engine.state import Train
 from jaxomics.errors import InputError, unknown
-from jaxomics.models import mosa
+from jaxomics.models import bulk, modis, mosa, omiembed, omitrans
 
-SPACES: dict[str, dict[str, Space]] = {"mosa": mosa.SPACES}
+SPACES: dict[str, dict[str, Space]] = {
+    "mosa": mosa.SPACES,
+    "modis": modis.SPACES,
+    "omiembed": omiembed.SPACES,
+    "omitrans": omitrans.SPACES,
+    "rna-vae": bulk.SPACES,
+}
 """The named spaces of each model."""
 FIXED = ("checkpoint_seconds", "ensemble", "restore_best", "valid_fraction")
 """Fields of `Train` that a search decides itself, or that decide nothing."""

@@ -10,6 +10,7 @@ from jaxomics.config import Choice, Float, Int
 from jaxomics.engine.state import Train
 from jaxomics.errors import InputError
 from jaxomics.models.mosa import Config, Hyper
+from jaxomics.models.registry import entry
 from jaxomics.search.space import (
     SPACES,
     check_space,
@@ -73,12 +74,13 @@ def test_one_field_has_one_range():
         read_space(["latent=1:2", "latent=3:4"], KNOWN)
 
 
-@pytest.mark.parametrize("space", [space for own in SPACES.values() for space in own.values()])
-def test_named_spaces_fit_their_models(space):
-    check_space(space, KNOWN)
+@pytest.mark.parametrize(("model", "name"), [(m, n) for m, own in SPACES.items() for n in own])
+def test_named_spaces_fit_their_models(model: str, name: str):
+    own, space = entry(model), SPACES[model][name]
+    check_space(space, searchable(own.config, own.hyper))
     for seed in range(20):
         values = draw(space, np.random.default_rng(seed))
-        place(values, Config(), Hyper(), Train(valid_fraction=0.2))
+        place(values, own.config(), own.hyper(), Train(valid_fraction=0.2))
 
 
 @pytest.mark.parametrize(
