@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxomics.data.batch import Standard, gather, gather_views, make_data
-from jaxomics.data.sampling import per_view_plan, spread_plan
+from jaxomics.data.sampling import (
+    match_plan,
+    per_view_plan,
+    spread_plan,
+    window_begins,
+    window_evaluation,
+    window_plan,
+)
+from jaxomics.data.sampling import (
+    members as rows_among,
+)
 
 ROWS = jnp.arange(100, 112)
 LABELS = jnp.array([0, 0, 0, 0, 0, 0, 1, 1, 2, -1, -1, 7])
@@ -102,3 +112,36 @@ def test_batches_of_views_are_batches_of_each_view():
             np.testing.assert_array_equal(
                 getattr(found, name)[view], getattr(expected, name)[view], err_msg=name
             )
+
+
+def test_windows_cover_all_features_in_every_pass():
+    assert len(window_begins(562_709, 5000, 0)) == 113
+    for features, width in ((12, 5), (10, 5), (23, 4)):
+        for offset in range(width):
+            begins = window_begins(features, width, offset).tolist()
+            seen = {b + i for b in begins for i in range(width) if b + i < features}
+            missed = set(range(features)) - seen
+            assert missed <= set(range(offset)), "only what the shift leaves out"
+            assert len(begins) == -(-features // width)
+
+
+def test_every_window_meets_as_many_rows_in_a_mixed_order():
+    begins = window_begins(12, 5, 1)
+    found = window_plan(jax.random.key(0), ROWS, 7, 3, 2, begins, 5)
+    assert found.rows.shape == found.begin.shape == (6, 3)
+    assert (found.begin == found.begin[:, :1]).all()
+    for begin in begins:
+        rows = np.asarray(found.rows)[np.asarray(found.begin)[:, 0] == int(begin)]
+        assert len(set(rows.ravel().tolist())) == 6
+        assert set(rows.ravel().tolist()) <= set(range(100, 107))
+    rows, weight = window_evaluation(ROWS, 7, 5, begins, 5)
+    assert float(weight.rows.sum()) == 3 * 7
+    assert rows.rows.shape == (9, 5)
+
+
+def test_pairs_are_drawn_once_and_only_among_training_rows():
+    pairs = jnp.array([[0, 5], [1, 6], [1, 7], [2, 5], [3, 6], [-1, -1]])
+    member = rows_among(jnp.array([0, 1, 5, 6, 7, 2]), 5, 8)
+    found = match_plan(jax.random.key(1), pairs, member, 3, 1)
+    # Rows 2 and 3 are not trained on, and the last pair is padding.
+    assert sorted(map(tuple, found[0].tolist())) == [(0, 5), (1, 6), (1, 7)]
