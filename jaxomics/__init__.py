@@ -15,6 +15,7 @@ from typing import Any
 from jaxomics.version import __version__
 
 _HOMES = {
+    "Comparator": "jaxomics.comparator",
     "Estimator": "jaxomics.estimator",
     "InputError": "jaxomics.errors",
     "MultiOmics": "jaxomics.data.container",
@@ -25,9 +26,12 @@ _HOMES = {
     "evaluate_embedding": "jaxomics.commands.evaluate",
     "evaluate_imputation": "jaxomics.commands.evaluate",
     "evaluate_translation": "jaxomics.commands.evaluate",
+    "export": "jaxomics.commands.bridge",
     "fit_many": "jaxomics.engine.replicate",
     "fit_together": "jaxomics.together",
     "impute": "jaxomics.commands.apply",
+    "import_latent": "jaxomics.commands.bridge",
+    "import_recon": "jaxomics.commands.bridge",
     "inspect": "jaxomics.data.inspect",
     "load_run": "jaxomics.runfolder",
     "models": "jaxomics.commands.models",

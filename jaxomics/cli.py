@@ -77,6 +77,11 @@ COMMANDS: dict[str, Command] = {
     "simulate bulk": Command(
         "simulate:bulk", "write simulated RNA and ATAC of tumours with survival, and their truth"
     ),
+    "export": Command("bridge:export", "write a cohort as outside software reads it"),
+    "import-latent": Command(
+        "bridge:import_latent", "read the latent space of any tool, to score it"
+    ),
+    "import-recon": Command("bridge:import_recon", "read the estimates of any tool, to score them"),
     "models": Command("models:models", "list the models"),
 }
 """All commands, in the order of the overview; families have two words."""
