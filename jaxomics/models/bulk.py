@@ -137,12 +137,12 @@ def columns_read(spec: DataSpec) -> tuple[int, ...] | None:
 SPACES: dict[str, Space] = {
     "default": {
         "learning_rate": Float(1e-4, 3e-3, log=True),
-        "kl_weight": Float(1e-4, 1.0, log=True),
-        "delta": Float(0.5, 5.0),
+        "latent": Choice((64, 128, 256, 512)),
         "hidden": Choice(((512,), (1024,), (2048,))),
     }
 }
-"""What a search draws from; the article searched, and does not say where."""
+"""What a search draws from; the article searched, and does not say where. Neither beta nor the
+delta of the Huber loss is among it, since trials are judged by the loss."""
 
 
 @lru_cache(maxsize=32)

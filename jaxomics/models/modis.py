@@ -138,14 +138,11 @@ class Hyper(struct.PyTreeNode):
 SPACES: dict[str, Space] = {
     "default": {
         "learning_rate": Float(1e-4, 3e-3, log=True),
-        "adversarial_weight": Float(0.03, 3.0, log=True),
-        "entropy_weight": Float(0.3, 10.0, log=True),
-        "kl_weight": Float(1e-5, 1e-2, log=True),
         "latent": Choice((16, 32, 64, 128)),
         "hidden": Choice(((128,), (256, 256), (256, 256, 256))),
     }
 }
-"""What a search draws from, around both presets."""
+"""What a search draws from. Weights of the loss are not among it, since trials are judged by it."""
 
 
 class Game(NamedTuple):
