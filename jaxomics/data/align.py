@@ -118,7 +118,8 @@ def match_features(
         )
     place = pd.Index(columns).get_indexer(pd.Index(wanted.found))
     values = table.to_numpy(dtype=np.float32, na_value=np.nan)
-    matched = np.where(place >= 0, values[:, place], np.float32("nan"))
+    matched = values[:, place]
+    matched[:, place < 0] = np.nan
     return pd.DataFrame(matched, index=table.index, columns=pd.Index(features)), report
 
 

@@ -258,6 +258,8 @@ def _effects(values: np.ndarray, design: np.ndarray, first: int, solver: np.ndar
     """
     observed = ~np.isnan(values)
     complete = observed.all(axis=0)
+    if complete.all():
+        return solver @ values
     effects = np.zeros((len(solver), values.shape[1]))
     effects[:, complete] = solver @ values[:, complete]
     holed = np.flatnonzero(~complete)

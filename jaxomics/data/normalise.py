@@ -193,7 +193,8 @@ def on_scale(table: pd.DataFrame, scale: str, view: str) -> np.ndarray:
                 f"feature {str(table.columns[column])!r}; say --scale log for logarithms, or "
                 "--scale none for values that are scaled already"
             )
-        return np.log2(values + np.float32(1))
+        values = values + np.float32(1)
+        return np.log2(values, out=values)
     if scale == "log" and values.size and np.nanmax(values, initial=0.0) > LARGEST_LOGARITHM:
         raise InputError(
             f"view {view!r}: expected logarithms, at most {LARGEST_LOGARITHM:g}, found "

@@ -31,7 +31,7 @@ from jaxomics.data.scaling import Standard, invert_standard
 from jaxomics.data.statistics import Piece, ViewStatistics, view_statistics
 from jaxomics.errors import InputError, unknown
 
-BLOCK_BYTES = 256 << 20
+BLOCK_BYTES = 64 << 20
 """Rows of a view are looked at in blocks of about this size in double precision."""
 
 
@@ -263,12 +263,11 @@ def fit_preprocess(
     if len(strange):
         raise unknown("training sample", str(strange[0]), cohort.samples)
     fitted_on = scope.intersection(cohort.samples[_in_views(cohort, config.min_views)])
-    statistics = {
-        name: view_statistics(
-            table.columns, _pieces(table, scope, fitted_on, normalise.of(name).scale, name)
-        )
-        for name, table in cohort.views.items()
-    }
+    statistics = {}
+    for name, table in cohort.views.items():
+        masks = table.index.isin(scope), table.index.isin(fitted_on)
+        pieces = _pieces(table, *masks, normalise.of(name).scale, name)
+        statistics[name] = view_statistics(table.columns, pieces)
     fitted = choose_features(statistics, config, cohort.features, normalise)
     views = {
         name: _fit_steps(name, view, cohort, fitted_on, config, normalise.of(name))
@@ -278,14 +277,14 @@ def fit_preprocess(
 
 
 def _pieces(
-    table: pd.DataFrame, scope: pd.Index, fitted: pd.Index, scale: str, view: str
+    table: pd.DataFrame, scope: np.ndarray, fitted: np.ndarray, scale: str, view: str
 ) -> Iterator[Piece]:
-    """Yield the rows of a view, in blocks that bound memory."""
+    """Yield the rows of a view with their masks, in blocks that bound memory."""
     rows = max(BLOCK_BYTES // (8 * max(table.shape[1], 1)), 1)
     for first in range(0, max(len(table), 1), rows):
-        part = table.iloc[first : first + rows]
-        values = on_scale(part, scale, view).astype(np.float64)
-        yield Piece(values, part.index.isin(scope), part.index.isin(fitted))
+        block = slice(first, first + rows)
+        values = on_scale(table.iloc[block], scale, view).astype(np.float64)
+        yield Piece(values, scope[block], fitted[block])
 
 
 def _fit_steps(
@@ -300,12 +299,13 @@ def _fit_steps(
     if not normalise.fitted:
         return replace(view, steps=Steps(normalise))
     table = cohort.view(name)
-    columns = table.columns.get_indexer(view.features)
-    table = table.iloc[np.flatnonzero(table.index.isin(fitted)), columns]
-    values = on_scale(table, normalise.scale, name)
-    steps, values = fit_steps(values, cohort.labels.loc[table.index], normalise, name)
-    rows = np.ones(len(values), bool)
-    after = view_statistics(view.features, [Piece(values, rows, rows)])
+    rows, columns = table.index.isin(fitted), table.columns.get_indexer(view.features)
+    labels = cohort.labels.loc[table.index[rows]]
+    raw = table.iloc[np.flatnonzero(rows), columns]
+    steps, values = fit_steps(on_scale(raw, normalise.scale, name), labels, normalise, name)
+    raw = pd.DataFrame(values, labels.index, view.features)
+    every = np.ones(len(raw), bool)
+    after = view_statistics(view.features, _pieces(raw, every, every, "none", name))
     mean, scale, fill = (
         part.astype(np.float32) for part in (*_standard(name, after, config), after.mean)
     )

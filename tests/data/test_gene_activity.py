@@ -1,8 +1,14 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from jaxomics.data.container import MultiOmics
 from jaxomics.data.gene_activity import activity_weights, gene_activity
+from jaxomics.data.io import read_cohort
+from jaxomics.data.matching import match_samples
 from jaxomics.errors import InputError
 
 
@@ -54,3 +60,31 @@ def test_what_cannot_be_meant_is_named():
         activity_weights(peaks, genes[["chrom"]])
     with pytest.raises(InputError, match="found none of 40; take both from one genome"):
         activity_weights(peaks, genes.assign(chrom="7"))
+
+
+@pytest.mark.real
+@pytest.mark.skipif("JAXOMICS_DATA" not in os.environ, reason="JAXOMICS_DATA is not set")
+def test_blood_cells_are_matched_by_what_is_accessible_near_their_genes():
+    """Promoter peaks of these populations correlate 0.42 with their genes, says their README."""
+    cohort = read_cohort(Path(os.environ["JAXOMICS_DATA"]) / "atac_hematopoiesis")
+    peaks = cohort.features["atac"]
+    start = (peaks["start"] + peaks["end"]) // 2 - peaks["distance_to_tss"]
+    nearest = peaks["distance_to_tss"].abs().sort_values(kind="stable").index
+    genes = peaks.assign(tss=start).loc[nearest, ["nearest_gene", "chr", "tss"]]
+    genes = genes.drop_duplicates("nearest_gene").set_index("nearest_gene")
+    signal = np.exp2(cohort.view("atac").to_numpy()) - 1
+    atac = pd.DataFrame(signal, cohort.view("atac").index, cohort.view("atac").columns)
+    activity, rna = gene_activity(atac, peaks, genes), cohort.view("rna")
+    shared = activity.columns.intersection(rna.columns)
+    both = activity.index.intersection(rna.index)
+    pairs = [(activity.loc[both, g], rna.loc[both, g]) for g in shared]
+    r = [np.corrcoef(a, b)[0, 1] for a, b in pairs if a.std() > 0 and b.std() > 0]
+    assert len(r) > 900
+    assert np.mean(r) == pytest.approx(0.40, abs=0.02)
+    views = {"atac": atac.add_prefix("a:", axis=0), "rna": rna.add_prefix("r:", axis=0)}
+    found = match_samples(
+        MultiOmics.from_tables(views), top=1, expression=views["rna"],
+        activity=activity.add_prefix("a:", axis=0),
+    ).table  # fmt: skip
+    found = found[found["rule"] == "correlation"]
+    assert (found["atac"].str[2:] == found["rna"].str[2:]).mean() >= 0.5  # chance: 1 of 16
