@@ -12,6 +12,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL = {
     "bulk_embedding": "DONORS, GENES, EPOCHS = 160, 60, 3",
     "attribution": 'SIZE, EPOCHS, DRAWS = "tiny", 4, 16',
+    "benchmark": 'SIZE, FOLDS, EPOCHS = "tiny", 2, 0',
     "modis": "SAMPLES, EPOCHS = 400, 2",
     "omitrans": "SAMPLES, CPGS, GENES, CLASSES, EPOCHS = 80, 40, 30, 3, 3",
     "mosa": 'SIZE, EPOCHS, MEMBERS, NEW_SAMPLES = "tiny", 2, 1, 10',
