@@ -31,7 +31,8 @@ class PreprocessConfig:
         is left out; None keeps all.
       variance_filtered: views that both apply to.
       order: `location` puts the features of views with a feature table in the order of the genome
-        (see `locations.location_order`); `none` leaves them as they come.
+        (see `locations.location_order`); `known` does so where the tables tell places, and notes
+        which views stay as they come; `none` leaves all of them.
       imputed: views in whose measured samples a missing cell becomes the mean of its feature, and
         then counts as measured.
       encoder_filter: `paper` hides from the encoder the genes of `ESSENTIAL_VIEWS` that are
@@ -57,7 +58,7 @@ class PreprocessConfig:
     variance_threshold: float | None = None
     variance_quantile: float | None = None
     variance_filtered: tuple[str, ...] | Literal["all"] = ("methylation",)
-    order: Literal["location", "none"] = "none"
+    order: Literal["location", "known", "none"] = "none"
     imputed: tuple[str, ...] = ()
     encoder_filter: Literal["paper", "none"] = "paper"
     decimals: int | None = 4
@@ -69,7 +70,7 @@ class PreprocessConfig:
         for name, known in (
             ("scaling", ("zscore", "minmax", "none")),
             ("encoder_filter", ("paper", "none")),
-            ("order", ("location", "none")),
+            ("order", ("location", "known", "none")),
             ("fit_scope", ("train", "all")),
         ):
             if getattr(self, name) not in known:

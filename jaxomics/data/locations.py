@@ -66,6 +66,15 @@ def location_order(features: pd.Index, table: pd.DataFrame | None, view: str) ->
     return np.lexsort((position, rank))
 
 
+def has_locations(table: pd.DataFrame | None) -> bool:
+    """Tell whether a feature table has columns for chromosome and position.
+
+    >>> has_locations(pd.DataFrame({"chrom": ["1"], "tss": [7]}))
+    True
+    """
+    return table is not None and set(COLUMNS) <= set(_named(table))
+
+
 def chromosomes(table: pd.DataFrame | None) -> dict[str, int]:
     """Return the number of the chromosome of each feature that a feature table places.
 

@@ -24,7 +24,7 @@ from jaxomics.data.choices import (
 )
 from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics
 from jaxomics.data.filters import kept_features, shown_features, wanted_features
-from jaxomics.data.locations import location_order
+from jaxomics.data.locations import has_locations, location_order
 from jaxomics.data.normalise import NO_STEPS, Steps, fit_steps, on_scale
 from jaxomics.data.peaks import check_peaks
 from jaxomics.data.scaling import Standard, invert_standard
@@ -70,11 +70,14 @@ class Preprocess:
       config: the choices it was fitted with.
       report: features left out, with columns `DROPPED_COLUMNS`; the item `encoder` marks
         those that only the encoder does not see.
+      unplaced: views that were to be in the order of the genome, if their places were known
+        (absent after `load`).
     """
 
     views: dict[str, ViewPreprocess]
     config: PreprocessConfig
     report: pd.DataFrame
+    unplaced: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -82,7 +85,12 @@ class Preprocess:
         lacking = [note for view in self.views.values() for note in view.steps.notes]
         units = {name: view.steps.summary for name, view in self.views.items()}
         given = [f"view {n!r}: its values, and results, are {u}" for n, u in units.items() if u]
-        return lacking + given
+        order = [
+            f"view {name!r}: no feature table with places on the genome: its features stay in the "
+            "order of the table"
+            for name in self.unplaced
+        ]
+        return order + lacking + given
 
     def arrays(self, cohort: MultiOmics) -> dict[str, np.ndarray]:
         """Return values of the kept features per view, float32 [samples, features].
@@ -343,7 +351,9 @@ def choose_features(
         name: _choose(name, found, config, tables.get(name), normalise.of(name), notes)
         for name, found in statistics.items()
     }
-    return Preprocess(views, config, pd.DataFrame(notes, columns=DROPPED_COLUMNS, dtype=str))
+    report = pd.DataFrame(notes, columns=DROPPED_COLUMNS, dtype=str)
+    lost = [name for name in statistics if not has_locations(tables.get(name))]
+    return Preprocess(views, config, report, tuple(lost if config.order == "known" else ()))
 
 
 def _in_views(cohort: MultiOmics, min_views: int) -> np.ndarray:
@@ -377,7 +387,8 @@ def _choose(
         )
     seen = shown_features(name, found, kept, config, notes)
     columns = np.flatnonzero(kept)
-    if config.order == "location" and table is not None:
+    placed = config.order == "known" and has_locations(table)
+    if table is not None and (placed or config.order == "location"):
         if {"start", "end"} <= set(table):
             check_peaks(found.features[columns], table, name)
         columns = columns[location_order(found.features[columns], table, name)]

@@ -66,6 +66,25 @@ def test_peaks_and_genes_have_other_names_for_their_places():
         np.testing.assert_array_equal(found, expected)
 
 
+def test_the_order_follows_places_where_they_are_known():
+    data = cohort()
+    ordered, known = (fit_preprocess(data, config(order=o)) for o in ("location", "known"))
+    assert names(known) == names(ordered)
+    assert known.notes == [
+        "view 'rna': no feature table with places on the genome: its features stay in the order "
+        "of the table"
+    ]
+    bare = MultiOmics.from_tables(data.views)
+    left = fit_preprocess(bare, config(order="known"))
+    assert names(left) == PROBES
+    assert len(left.notes) == 2
+    peaks = annotation().drop(index="cg5").rename(columns={"chromosome": "chrom"})
+    peaks = peaks.assign(start=peaks["position"], end=peaks["position"] + 5)
+    holed = MultiOmics.from_tables(data.views, features={"methylation": peaks})
+    with pytest.raises(InputError, match="coordinates of all 6 peaks, found none for 2"):
+        fit_preprocess(holed, config(order="known"))
+
+
 def test_features_follow_the_genome_with_their_scaling_and_their_encoder():
     plain = fit_preprocess(cohort(), config())
     ordered = fit_preprocess(cohort(), config(order="location"))
