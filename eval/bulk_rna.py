@@ -67,8 +67,10 @@ class Options:
       clinical: columns of the clinical Cox regression.
       type: whose reconstructions are tested.
       folds: how many.
+      only: numbers of the folds to train and score; all by default.
       within: fold whose training patients are the cohort; None takes all.
       seed: of folds and trainings.
+      classifiers: that are trained on the embeddings.
       save: also write the embeddings of the first fold's held-out patients.
     """
 
@@ -84,8 +86,10 @@ class Options:
     clinical: tuple[str, ...] = ("age", "is_female", "cohort")
     type: str = "BRCA"
     folds: int = 5
+    only: tuple[int, ...] = ()
     within: int | None = None
     seed: int = 0
+    classifiers: tuple[str, ...] = CLASSIFIERS
     save: bool = False
 
 
@@ -117,6 +121,8 @@ def main(options: Options) -> None:
         (fold.train, fold.test)
         for fold in make_folds(cohort, options.folds, seed=options.seed, stratify=options.label)
     ]
+    kept = options.only or tuple(range(options.folds))
+    parts = [parts[number] for number in kept]
     tag = "_".join(options.change) if options.tag is None else options.tag
     for method in options.methods:
         name = f"{method}_{tag}" if tag else method
@@ -126,10 +132,11 @@ def main(options: Options) -> None:
         about = {"dataset": options.data.name, "model": name, "seed": options.seed}
         tables = []
         run = path.with_suffix(".run")
-        for fold, space in enumerate(spaces(method, cohort, parts, options, run)):
-            tables += list(score(space, cohort, parts[fold], options, {**about, "fold": fold}))
-            if options.save and fold == 0 and space.test is not None:
-                save(space, parts[0][1], path)
+        found = spaces(method, cohort, parts, options, run)
+        for number, part, space in zip(kept, parts, found, strict=True):
+            tables += list(score(space, cohort, part, options, {**about, "fold": number}))
+            if options.save and number == 0 and space.test is not None:
+                save(space, part[1], path)
         write_table(join(tables, SCORE_COLUMNS), path, overwrite=True)
         shutil.rmtree(run, ignore_errors=True)
         print(f"done: {name}", flush=True)
@@ -198,7 +205,7 @@ def score(
         unit = np.where(spread > 1e-12, spread, 1.0)
         mean = space.train.mean(axis=0)
         x, new = (space.train - mean) / unit, (space.test - mean) / unit
-        for name in available(CLASSIFIERS):
+        for name in available(options.classifiers):
             said = classify(name, x, y[train].to_numpy(), new, quick=True, seed=options.seed)
             named = {**about, "model": f"{about['model']}:{name}"}
             yield score_rows(agreement(y[test].to_numpy(), said), mode="transfer", **named)
