@@ -125,7 +125,14 @@ def by_outputs(f: Function, params: Params, points: Points, *, chunk: int | None
 
     size = outputs if chunk is None else min(chunk, outputs)
     check_count("chunk", size, 1)
-    return jax.lax.map(row, jnp.arange(outputs), batch_size=size)
+    # A view without features, such as no conditionals, has nothing that `map` could reshape.
+    empty = {name: leaf for name, leaf in points.at.items() if leaf.size == 0}
+    found = jax.lax.map(
+        lambda output: {n: phi for n, phi in row(output).items() if n not in empty},
+        jnp.arange(outputs),
+        batch_size=size,
+    )
+    return found | {n: jnp.zeros((outputs, *leaf.shape[1:])) for n, leaf in empty.items()}
 
 
 def by_latent(

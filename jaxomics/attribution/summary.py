@@ -266,7 +266,9 @@ def explain_one(
         return found, part.weight @ at_start
 
     numbers = jnp.repeat(jnp.arange(plan.members), plan.groups)
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (points, start))
+    flat = jax.tree.map(
+        lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), (points, start)
+    )
     phi, at_start = jax.lax.map(group, (numbers, *flat))
     split = (plan.members, plan.groups)
     phi = jax.tree.map(lambda leaf: leaf.reshape(*split, *leaf.shape[1:]), phi)
