@@ -36,6 +36,7 @@ from jaxomics.data.io import read_indexed, write_table
 from jaxomics.errors import InputError, unknown
 from jaxomics.metrics.comparison import sample_errors
 from jaxomics.metrics.embedding import evaluate_embedding
+from jaxomics.metrics.tables import join
 
 LARGE = 500_000
 """Cells of a cohort from which methods that take hours are run only if they are named."""
@@ -168,7 +169,7 @@ def collect(study: Study, cohort: MultiOmics) -> Found:
             completed = MultiOmics.from_tables(views, cohort.labels)
             facts.append(_facts_of(completed, cohort, study, "completed", name))
     tables = {
-        kind: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        kind: join([part for part in parts if len(part)], [])
         for kind, parts in {**own, "facts": facts}.items()
     }
     for kind, table in tables.items():

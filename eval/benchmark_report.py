@@ -55,7 +55,9 @@ def report(found: Found, out: Path) -> str:
     if len(found.clusters):
         parts += [f"## Latent spaces against `{found.label}`", markdown(clusters(found))]
     if len(found.facts):
-        parts += ["## What is known", markdown(recovered(found.facts)), *_planted(found.facts)]
+        known = recovered(found.facts)
+        tables = [markdown(known)] if len(known) else []
+        parts += ["## What is known", *tables, *_planted(found.facts)]
     parts += ["## Cost", markdown(cost(found.cost))]
     failed = found.cost[found.cost["reason"] != ""]
     if len(failed):
