@@ -1,14 +1,21 @@
 """Plateau schedule, early stopping and best parameters, as pure functions of a carry."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from jaxomics.engine.state import Control, Train
-from jaxomics.types import Array, Params
+from jaxomics.types import Array
 
 
-def start_control(params: Params, train: Train) -> Control:
-    """Return the carry before the first epoch."""
+def start_control(params: Any, train: Train) -> Control:
+    """Return the carry before the first epoch.
+
+    Args:
+      params: what is kept of the best epoch: any pytree, in a run parameters and collections.
+      train: settings.
+    """
     infinite, zero = jnp.asarray(jnp.inf, jnp.float32), jnp.asarray(0, jnp.int32)
     return Control(
         rate=jnp.asarray(1.0, jnp.float32),
@@ -23,7 +30,7 @@ def start_control(params: Params, train: Train) -> Control:
 
 
 def update_control(
-    control: Control, train: Train, value: Array, epoch: Array, params: Params, learning_rate: Array
+    control: Control, train: Train, value: Array, epoch: Array, params: Any, learning_rate: Array
 ) -> Control:
     """Return the carry after an epoch.
 
@@ -32,7 +39,7 @@ def update_control(
       train: settings.
       value: what is watched, after this epoch.
       epoch: int scalar.
-      params: parameters after this epoch.
+      params: parameters and collections after this epoch.
       learning_rate: the unscaled learning rate, for the plateau's floor.
     """
     rate, best, waited = plateau(control.rate, control.best, control.waited, value, train)

@@ -264,8 +264,9 @@ class Driver:
 def finished(trained: Trained, train: Train, seconds: dict[str, float]) -> FitResult:
     """Return the result of a run that was trained in one chunk."""
     state, control, rows = trained
-    params = control.best_params if train.restore_best else state.params
-    return FitResult(params, state.collections, state, control, rows, seconds)
+    last = state.params, state.collections
+    params, collections = control.best_params if train.restore_best else last
+    return FitResult(params, collections, state, control, rows, seconds)
 
 
 @contextmanager

@@ -274,7 +274,8 @@ def run_epochs(
         metrics["train"] |= movement(model, before, sample_players(model, new.params))
         metrics["train"] |= {"lr": hyper.learning_rate * rate}
         watched = metrics["valid" if len(split.valid) else "train"][model.monitor]
-        after = update_control(control, train, watched, epoch, new.params, hyper.learning_rate)
+        kept = new.params, new.collections
+        after = update_control(control, train, watched, epoch, kept, hyper.learning_rate)
         if ends:
             after = jax.tree.map(
                 lambda fresh, kept: jnp.where(stage == len(ends), fresh, kept), after, control

@@ -164,7 +164,7 @@ def make_programs(
 
     def fresh(variables: Variables, hyper: Hyper, key: Key) -> Carry:
         state = first_state(model, variables, hyper, jax.random.split(key)[1])
-        return state, start_control(state.params, train)
+        return state, start_control((state.params, state.collections), train)
 
     def epochs(
         state: TrainState,
@@ -221,7 +221,7 @@ def _go_on(start: TrainState, train: Train, layout: Layout) -> Carry:
     """Return the carries of a stage that goes on from a copy of a state."""
     copy = jax.jit(partial(jax.tree.map, jnp.copy))
     control = jax.jit(partial(start_control, train=train))
-    return layout.spread((copy(start), control(start.params)))
+    return layout.spread((copy(start), control((start.params, start.collections))))
 
 
 def floats(hyper: Hyper) -> Hyper:

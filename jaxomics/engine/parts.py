@@ -115,7 +115,8 @@ def make_parts(model: Model, train: Train, steps: int, valid: EvaluationPlan | N
             count = jnp.maximum(jnp.sum(some), 1.0)
             found["valid"] = {name: jnp.sum(m * some) / count for name, m in assessed.items()}
             watched = found["valid"][model.monitor]
-        new = update_control(control, train, watched, epoch, state.params, hyper.learning_rate)
+        kept = state.params, state.collections
+        new = update_control(control, train, watched, epoch, kept, hyper.learning_rate)
         return new, after, found
 
     return Parts(advance, assess, close)

@@ -118,7 +118,7 @@ class Control(struct.PyTreeNode):
       stop_best, stop_waited: the same for early stopping.
       best_epoch: epoch of `stop_best`.
       active: False once stopped.
-      best_params: parameters of the best epoch, or an empty tuple.
+      best_params: parameters and collections of the best epoch, or an empty tuple.
     """
 
     rate: Array
@@ -128,7 +128,7 @@ class Control(struct.PyTreeNode):
     stop_waited: Array
     best_epoch: Array
     active: Array
-    best_params: Params
+    best_params: Any
 
 
 @dataclass(frozen=True)

@@ -242,8 +242,9 @@ class _Run:
                 self._save(carry, place, interrupted)
             self._save(carry, place, interrupted, last=True)
         state, control = self.layout.home((carry.state, carry.control))
-        params = control.best_params if self.train.restore_best else state.params
-        return FitResult(params, state.collections, state, control, self.history, self.seconds)
+        last = state.params, state.collections
+        params, collections = control.best_params if self.train.restore_best else last
+        return FitResult(params, collections, state, control, self.history, self.seconds)
 
     def _train(
         self,
