@@ -37,6 +37,9 @@ from jaxomics.together import fit_together
 APART = "#"
 """Stands between the name of a sample and that of the view, where pairs are hidden."""
 
+ALONE = 5
+"""Pairs of an ATAC sample, about: an epoch of the co-embedding has so many times its steps."""
+
 Latents = dict[str, pd.DataFrame]
 """By view, samples x latent, of all samples that have the view, under their own names."""
 
@@ -54,7 +57,8 @@ class Options:
       log: take log2(1 + value) of both views first: tables of counts.
       folds: number of folds.
       seed: everything random follows from it.
-      epochs: of the co-embedding, half of them before the alignment; the single VAEs get half.
+      epochs: of the co-embedding, half of them before the alignment; the single VAEs get so many
+        times `ALONE`, so that they take about as many steps.
       methods: which to run; all by default.
     """
 
@@ -78,18 +82,18 @@ def settings_of(method: str, options: Options) -> tuple[str, Settings]:
     base = preset("coembed", "recommended")
     base = replace(base, label=options.label, train=replace(base.train, epochs=options.epochs))
     config, hyper = replace(base.config, atac=options.atac, rna=options.rna, window=0), base.hyper
-    half = replace(base.train, epochs=max(options.epochs // 2, 1))
+    alone = replace(base.train, epochs=options.epochs * ALONE)
     if method == "atac-vae":
         own = atac_vae.Config(
             atac=options.atac, window=0, hidden=config.hidden, latent=config.latent,
             norm=config.norm, reduction=config.reduction,
         )  # fmt: skip
         given = atac_vae.Hyper(kl_weight=hyper.kl_weight)
-        return method, replace(base, config=own, hyper=given, train=half, label=None)
+        return method, replace(base, config=own, hyper=given, train=alone, label=None)
     if method == "rna-vae":
         plain = bulk.Config(config.latent, config.rna_hidden, reduction=config.reduction)
         given = bulk.Hyper(kl_weight=hyper.kl_weight)
-        return method, replace(base, config=plain, hyper=given, train=half, label=None)
+        return method, replace(base, config=plain, hyper=given, train=alone, label=None)
     if method == "contrastive":
         return "coembed", replace(base, config=replace(config, alignment="contrastive"))
     generator = "negated" if method == "negated" else "flipped"
