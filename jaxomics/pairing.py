@@ -8,6 +8,7 @@ import pandas as pd
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.gene_activity import gene_activity
 from jaxomics.data.matching import TOP, match_samples
+from jaxomics.data.normalise import on_scale
 from jaxomics.engine.state import Split
 from jaxomics.presets.settings import Settings
 
@@ -54,6 +55,10 @@ def pair_rows(cohort: MultiOmics, settings: Settings, split: Split, label: str |
     rows = np.asarray(split.train)[: int(split.train_size)]
     trained = cohort.select_samples(cohort.samples[rows])
     activity, expression = gene_space(trained, atac, rna)
+    if expression is not None:
+        scale = settings.normalise.of(rna).scale
+        values = on_scale(expression, scale, rna)
+        expression = pd.DataFrame(values, expression.index, expression.columns)
     found = match_samples(
         trained, activity=activity, expression=expression, atac=atac, rna=rna,
         cohort_label=label or "",

@@ -12,7 +12,7 @@ PAPER = Settings(
     config=atac.Config(),
     hyper=atac.Hyper(),
     train=Train(epochs=200, batch_size=64, stop_patience=2, restore_best=True, valid_fraction=0.1),
-    preprocess=PREPROCESS,
+    preprocess=replace(PREPROCESS, order="known"),
     conditionals=ConditionalsConfig(columns=()),
     label=None,
 )
