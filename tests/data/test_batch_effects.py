@@ -87,7 +87,7 @@ def test_blocks_and_gaps_change_nothing_for_other_features(monkeypatch):
     assert np.isnan(parts.apply(holed, SHEET)[[3, 8, 3], [2, 2, 5]]).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 4), st.integers(2, 4))
 def test_planted_effects_are_found_and_cohorts_stay(seed, preps, cohorts):
     """Noiseless, with a design of full rank, removal gives the values without batch."""

@@ -121,7 +121,7 @@ def test_without_labels_all_samples_are_candidates():
 
 
 def test_gene_activity_finds_donors_of_like_factors():
-    cohort, truth = simulate_bulk(150, 40, genes=200, peaks=3000, cohorts=3, seed=0)
+    cohort, truth = simulate_bulk(90, 24, genes=150, peaks=2000, cohorts=3, seed=0)
     rna, places = cohort.view("rna").apply(np.log1p), cohort.features
     activity = gene_activity(cohort.view("atac"), places["atac"], places["rna"])
     found = match_samples(cohort, activity=activity, expression=rna, restrict_to_cohort=False)

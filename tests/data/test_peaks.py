@@ -25,7 +25,7 @@ def test_the_published_number_of_windows():
     assert windows.mask[-1].tolist() == [True] * 2709 + [False] * 2291
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(1, 200), st.integers(1, 40), st.data())
 def test_every_peak_is_in_one_window(peaks, size, data):
     offset = data.draw(st.integers(0, size - 1))

@@ -31,7 +31,7 @@ def test_gaps_are_interpolated_over():
     np.testing.assert_allclose(alone, [[np.nan, 3, np.nan], [np.nan] * 3])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(hnp.arrays(float, (4, 7), elements=st.integers(-50, 50), unique=True))
 def test_samples_without_ties_get_one_distribution(values):
     fitted = fit_quantiles(values)
