@@ -16,7 +16,7 @@ import recovery
 from matplotlib.figure import Figure
 
 import jaxomics
-from jaxomics.commands.apply import load
+from jaxomics.commands.apply import load_estimator
 from jaxomics.data.io import read_table, write_table
 from jaxomics.errors import InputError
 from jaxomics.explain import How
@@ -95,7 +95,7 @@ def facts(options: Facts) -> None:
     """Explain or read explanations, rank the facts, write a table and a figure, print the table."""
     if options.withhold and options.explained:
         raise InputError("expected --withhold or --explained, found both: written tables are read")
-    estimator, cohort, _ = load(options.run, options.data, quiet=True, verb="explain")
+    estimator, cohort, _ = load_estimator(options.run, options.data, quiet=True, verb="explain")
     known = _known(estimator)
     top = (
         pd.concat([read_table(folder / "top.parquet") for folder in options.explained])

@@ -14,6 +14,7 @@ from jaxomics.data.io import read_cohort, write_table
 from jaxomics.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from jaxomics.estimator import Estimator
     from jaxomics.runfolder import Fitted
 
 
@@ -191,6 +192,17 @@ def load(
         strange = unseen_levels(estimator.preprocess_.unseen(cohort))
         tell([*unmatched(found), *unknown_conditionals(lost), *strange], quiet=quiet)
     return estimator, cohort, provenance(estimator, cohort)
+
+
+def load_estimator(
+    run: Path, data: Path | None, quiet: bool, verb: str
+) -> tuple["Estimator", MultiOmics, dict[str, Any]]:
+    """Return what `load` does, for verbs that comparators lack."""
+    from jaxomics.estimator import Estimator
+
+    estimator, cohort, about = load(run, data, quiet, verb)
+    assert isinstance(estimator, Estimator), f"a comparator has {verb}"
+    return estimator, cohort, about
 
 
 def _measured(completed: Mapping[str, pd.DataFrame], cohort: MultiOmics) -> dict[str, pd.DataFrame]:

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from jaxomics.commands.apply import load
+from jaxomics.commands.apply import load_estimator
 from jaxomics.commands.notes import tell
 from jaxomics.commands.options import Flag, Run
 from jaxomics.commands.outputs import refuse_folder
-from jaxomics.comparator import Comparator
 from jaxomics.data.atomic import whole_file
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_metadata, write_table
@@ -111,8 +110,7 @@ def explain(
     _refuse(out, resume=resume, overwrite=overwrite)
     if top < 1:
         raise InputError(f"expected --top of 1 or more, found {top}")
-    estimator, cohort, about = load(run, data, quiet, "explain")
-    assert not isinstance(estimator, Comparator), "comparators do not explain"
+    estimator, cohort, about = load_estimator(run, data, quiet, "explain")
     named = _named(estimator, feature)
     how = How(method, draws, plain, pairs, missing, memory=memory, double=double)
     about |= {

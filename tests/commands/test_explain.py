@@ -219,7 +219,7 @@ def test_an_interrupted_explanation_goes_on_to_the_same_bytes(
 def test_a_feature_that_is_not_read_is_refused_at_once(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    views = load(run, None, quiet=True)[0].preprocess_.views
+    views = load(run, None, quiet=True, verb="explain")[0].preprocess_.views
     view, name = next(
         (view, name)
         for view, fitted in views.items()
