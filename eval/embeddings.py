@@ -54,7 +54,7 @@ class Options:
       features: measured table of the same samples.
       group, time, event, clinical: columns; see `jaxomics evaluate embedding --help`.
       cohort: class whose reconstructions are tested; by default the largest.
-      quick: small trees, few starts and permutations.
+      quick: small trees, few starts of k-means.
       dataset: name of the data in the tables.
       seed: of folds, trees, permutations and k-means.
     """

@@ -153,7 +153,7 @@ def evaluate_embedding(
       cohort: class whose samples are tested for differing features; by default the largest.
       paired: test differences within samples instead of two groups.
       components: dimensions that the Grassmann distance compares; by default as many as fit.
-      quick: small trees, few starts and permutations.
+      quick: small trees, few starts of k-means.
       summary: also write mean, SD and SE over folds to this table.
       figure: also draw the four benchmarks as PNG.
       dataset: name of the data in the table.

@@ -116,3 +116,5 @@ def _draw_bars(axes: Axes, rows: pd.DataFrame, models: list[str]) -> None:
             va="center", fontsize=LABEL_SIZE - 2, color=INK,
         )  # fmt: skip
     axes.margins(x=0.3)
+    if not mean.any():
+        axes.set_xlim(0, 1)

@@ -100,7 +100,7 @@ def evaluate_embedding(
       classifiers: names; by default all that are installed.
       components: dimensions of the latent that the Grassmann distance compares; by default as many
         as the latent and the features allow.
-      quick: small trees, few starts and permutations.
+      quick: small trees, few starts of k-means.
 
     Returns:
       Score rows. Mode `latent` (all dimensions) and, for more than 50 dimensions, `pc50`: scores of
@@ -218,8 +218,7 @@ def _space_scores(
             if len(knn):
                 scores["knn_accuracy"] = float(knn["value"].mean())
         if mode == "latent":
-            draws = 50 if quick else 200
-            scores |= grassmann_scores(own.z, y, settings.components, draws, seed)
+            scores |= grassmann_scores(own.z, y, settings.components, seed=seed)
         yield score_rows(scores, model=model, mode=mode, **about)
         for name, fold, metric, value in table.itertuples(index=False):
             named = {"model": f"{prefix}{name}", "fold": fold, "mode": mode}
