@@ -48,9 +48,8 @@ def learn(x: np.ndarray, y: np.ndarray, config: Config, seed: int) -> State:
       no basis if all predictors are used.
     """
     if config.factors < 1 or config.inner_folds < 2:
-        raise InputError(
-            f"expected 1 factor and 2 folds or more, found {config.factors} and {config.inner_folds}"
-        )
+        found = f"{config.factors} and {config.inner_folds}"
+        raise InputError(f"expected 1 factor and 2 inner folds or more, found {found}")
 
     def solve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return _chosen(x, y, config, np.random.default_rng(seed))
