@@ -10,7 +10,7 @@ import pytest
 
 from jaxomics import streaming as module
 from jaxomics.data.container import MultiOmics
-from jaxomics.data.preprocess import PreprocessConfig, fit_preprocess
+from jaxomics.data.preprocess import NormaliseConfig, PreprocessConfig, fit_preprocess
 from jaxomics.data.selected import excerpt, fit_stored, outline, select_features
 from jaxomics.data.simulate import simulate_depmap
 from jaxomics.data.store import Store, write_store
@@ -143,6 +143,12 @@ def test_views_as_conditionals_are_refused(store: Store, settings: Settings):
     estimator = StoredEstimator(store, None, replace(settings, conditionals=columns))
     with pytest.raises(InputError, match=r"found view 'copynumber'; leave it out of --cond"):
         estimator.fit_store()
+
+
+def test_values_to_be_normalised_are_refused(store: Store, settings: Settings):
+    counts = replace(settings, normalise=NormaliseConfig(scale="counts"))
+    with pytest.raises(InputError, match="write normalised tables, or train in memory"):
+        StoredEstimator(store, settings=counts).fit_store()
 
 
 def test_stores_of_some_views(cohort: MultiOmics, tmp_path: Path):

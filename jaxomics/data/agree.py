@@ -58,9 +58,9 @@ def _agree_view(name: str, fitted: list[ViewPreprocess]) -> list[ViewPreprocess]
 def _restrict(view: ViewPreprocess, kept: pd.Index, encoder: np.ndarray) -> ViewPreprocess:
     """Return a view with these features, in this order."""
     columns = view.features.get_indexer(kept)
-    return replace(
-        view, features=kept, encoder=encoder, mean=view.mean[columns], scale=view.scale[columns]
-    )
+    fill = None if view.fill is None else view.fill[columns]
+    mean, scale = view.mean[columns], view.scale[columns]
+    return replace(view, features=kept, encoder=encoder, mean=mean, scale=scale, fill=fill)
 
 
 def _shown(view: ViewPreprocess) -> pd.Index:

@@ -19,7 +19,17 @@ from jaxomics.errors import InputError, unknown
 def kept_features(
     name: str, found: ViewStatistics, config: PreprocessConfig, notes: list
 ) -> np.ndarray:
-    """Return bool [features]: measured, and let through by the missing-value filter."""
+    """Return bool [features]: measured, and let through by the missing-value filter.
+
+    Args:
+      name: of the view.
+      found: its statistics.
+      config: the choices.
+      notes: is appended to.
+
+    Raises:
+      InputError: no feature is left.
+    """
     measured = found.measured > 0
     unseen = "no measured value in any training sample"
     notes.extend((name, "feature", feature, unseen) for feature in found.features[~measured])
@@ -46,7 +56,20 @@ def wanted_features(
     *,
     counted: bool,
 ) -> np.ndarray:
-    """Return bool [features]: kept, counted, varying enough, and not marked by an annotation."""
+    """Return bool [features]: kept, counted, varying enough, and not marked by an annotation.
+
+    Args:
+      name: of the view.
+      found: its statistics.
+      kept: what `kept_features` gave.
+      config: the choices.
+      table: feature table with marks.
+      notes: is appended to.
+      counted: the values are logarithms of counts, and features without a count are left out.
+
+    Raises:
+      InputError: no feature is left.
+    """
     reasons = np.full(len(kept), "", dtype=object)
     if config.filters_variance(name):
         deviation = np.where(kept, found.deviation(), np.nan)
@@ -77,7 +100,18 @@ def wanted_features(
 def shown_features(
     name: str, found: ViewStatistics, kept: np.ndarray, config: PreprocessConfig, notes: list
 ) -> np.ndarray:
-    """Return bool [features]: kept, and shown to the encoder."""
+    """Return bool [features]: kept, and shown to the encoder.
+
+    Args:
+      name: of the view.
+      found: its statistics.
+      kept: what `wanted_features` gave.
+      config: the choices.
+      notes: is appended to.
+
+    Raises:
+      InputError: the encoder would see nothing.
+    """
     seen, reason = kept, ""
     if config.encoder_filter == "paper" and name in ESSENTIAL_VIEWS:
         seen, reason = kept & ever_essential(found.low), "never below -0.5"

@@ -1,5 +1,7 @@
 """Folds that keep other features agree on those of all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,6 +35,12 @@ def test_common_features_stay_with_each_folds_own_scaling():
     lost = [tuple(row)[1:3] for row in first.report.to_numpy()]
     assert lost == [("feature", "Z"), ("feature", "A"), ("encoder", "D")]
     assert second.report["reason"].tolist() == ["missing", "left out in another one of 2 folds"]
+
+
+def test_what_fills_gaps_goes_with_its_feature():
+    one, other = fitted("ABCD", "ABCD", 0.0), fitted("BDC", "BDC", 0.0)
+    one.views["rna"] = replace(one.views["rna"], fill=np.arange(4.0))
+    np.testing.assert_array_equal(agree([one, other])[0].views["rna"].fill, [1, 2, 3])
 
 
 def test_equal_folds_change_nothing():
