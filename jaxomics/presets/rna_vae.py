@@ -27,9 +27,13 @@ PAPER = Settings(
 )
 """Nagaraj et al. 2023; hidden units, learning rate and batch are not told there."""
 
-RECOMMENDED = replace(PAPER, config=replace(PAPER.config, latent=128))
-"""A latent of 128, so that cohorts of hundreds of samples are not given more dimensions than
-samples."""
+RECOMMENDED = replace(
+    PAPER,
+    config=replace(PAPER.config, latent=64, hidden=(256,)),
+    hyper=bulk.Hyper(learning_rate=3e-3),
+)
+"""Smaller than published, for cohorts of hundreds to thousands of samples; tried on training
+patients of one fold of a tumour cohort. docs/results/bulk_embedding.md has the numbers."""
 
 LINEAR = replace(PAPER, config=replace(PAPER.config, linear=True))
 """The linear VAE of the same authors: no hidden layers."""
