@@ -158,7 +158,8 @@ def build(config: Config, spec: DataSpec) -> Model:
         return Variables({VAE: start(module, key, x, jnp.ones(len(x)))["params"]}, {})
 
     def encode(params: Params, collections: Collections, batch: Batch) -> tuple[Array, Array]:
-        x, weight = joined(spec, batch.x), batch.weight[first]
+        measured = {name: batch.x[name] * batch.observed[name] for name in spec.names}
+        x, weight = joined(spec, measured), batch.weight[first]
         own = {"params": params[VAE]}
         return module.apply(own, x, weight, False, method=StackVae.encode)  # pyright: ignore
 

@@ -1,5 +1,6 @@
 """All outputs at once: two ways to one number, on random networks and on every model there is."""
 
+import re
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -211,8 +212,10 @@ CONFIGS = {
     f"{name} {preset}": chosen.config
     for name, presets in PRESETS.items()
     for preset, chosen in presets.items()
-    if "explain" in MODELS[name].verbs
+    if "explain" in MODELS[name].verbs and not getattr(chosen.config, "tell_decoder", False)
 }
+PAIRS = ("jamie",)
+"""Models of two views; the others are given three."""
 FEATURES = {"rna": tuple("abcdef"), "drug": tuple("pqrs"), "crispr": tuple("cxaby")}
 VIEWS = ("view:rna", "view:drug", "feature:crispr/a")
 ABSENT: dict[str, tuple[str, ...]] = {
@@ -222,10 +225,12 @@ ABSENT: dict[str, tuple[str, ...]] = {
 }
 
 
-def small_spec(told: bool) -> DataSpec:
+def small_spec(name: str, told: bool) -> DataSpec:
     """Three views that share genes; encoders of models that are told nothing read some columns."""
     read = None if told else (0, 2, 3)
     views = [ViewSpec("rna", 6, read), ViewSpec("drug", 4), ViewSpec("crispr", 5)]
+    if name.startswith(PAIRS):
+        return DataSpec(tuple(views[:2]), 2, ("left", "right"))
     links = (Link("crispr", "rna", (0, 2, 3), (2, 0, 1)), Link("rna", "crispr", (2, 0), (0, 2)))
     return DataSpec(tuple(views), 2, ("left", "right"), links)
 
@@ -239,7 +244,7 @@ def question_of(name: str, double: bool) -> tuple[Bottleneck, Network, Any]:
     config = CONFIGS[name]
     fields = {k: v for k, v in SMALL.items() if k in type(config).__dataclass_fields__}
     draw = np.random.default_rng(0)
-    spec = small_spec(bool(getattr(config, "presence", False)))
+    spec = small_spec(name, bool(getattr(config, "presence", False)))
     values = {v.name: draw.normal(size=(4, v.features)).astype(np.float32) for v in spec.views}
     data = make_data(values, draw.random((4, 2)).astype(np.float32), np.array([0, 1, 0, 1]))
     standard = Standard(
@@ -252,7 +257,8 @@ def question_of(name: str, double: bool) -> tuple[Bottleneck, Network, Any]:
     params = jax.tree.map(
         lambda p: p + 0.3 * draw.normal(size=p.shape).astype(np.float32), variables.params
     )
-    asked = [resolve(text, FEATURES, 3) for text in VIEWS]
+    known = {v.name: FEATURES[v.name] for v in spec.views}
+    asked = [resolve(t, known, 3) for t in VIEWS if re.split("[:/]", t)[1] in known]
     x = jax.tree.map(np.asarray, data.x | {CONDITIONALS: data.conditionals})
     stop, codes = double and model.tasks.hidden is not None, model.tasks.codes is not None
     question = bottleneck(model, spec, asked, stop=stop, codes=stop and codes)
@@ -297,7 +303,7 @@ def test_every_model_goes_both_ways(name: str, told: bool):
         if getattr(CONFIGS[name], "presence", False):
             skipping, _ = both_ways(name)(network, points, seen)
             close(skipping, through, 1e-6)
-        for view in FEATURES:
+        for view in set(FEATURES) & set(through):
             moved = float(np.abs(through[view]).max()) > 0
             assert moved != (told and view in ABSENT[absent]), (absent, view)
 
