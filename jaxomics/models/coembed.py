@@ -16,6 +16,9 @@ means of their latents.
       L   = L_VAE,a + L_VAE,r + l_cyc L_cyc + l_con L_con       `losses.triplet`
       of the latents of one of the two, drawn once per step
 
+Not in the article, off by default: l_pair MSE(z_a, z_r), which draws matched samples together. No
+published term does so directly.
+
 In L_cyc parameters of encoders are constants, so that it moves decoders only; gradients pass
 through the encoders' computation. It is taken at rest: batch norms with running statistics.
 """
@@ -118,7 +121,7 @@ class Hyper(struct.PyTreeNode):
       kl_weight: beta of both VAEs.
       delta: of the Huber loss.
       clip: most norm of a gradient.
-      cycle_weight, adversarial_weight, contrastive_weight: l_cyc, l_G, l_con.
+      cycle_weight, adversarial_weight, contrastive_weight, pair_weight: l_cyc, l_G, l_con, l_pair.
       margin: of triplets.
     """
 
@@ -130,6 +133,7 @@ class Hyper(struct.PyTreeNode):
     cycle_weight: float = 1.0
     adversarial_weight: float = 1.0
     contrastive_weight: float = 1.0
+    pair_weight: float = 0.0
     margin: float = 1.0
 
 

@@ -192,6 +192,11 @@ class Game(NamedTuple):
         share = jnp.where(first, 1.0, 0.0) if train else 0.5
         return share * terms[0] + (1.0 - share) * terms[1]
 
+    def pair(self, batch: Batch, z: tuple[Array, Array]) -> Array:
+        """Return the mean squared distance of the latents of matched samples."""
+        atac, rna = (present(batch, side.name) for side in self.sides)
+        return masked_mean(jnp.mean((z[0] - z[1]) ** 2, axis=1), atac * rna)
+
     def critic_loss(
         self,
         params: Params,
@@ -220,13 +225,15 @@ class Game(NamedTuple):
     ) -> tuple[Array, Aux]:
         """Return L, or before the alignment L_VAE,a + L_VAE,r."""
         both = self.passed(params, collections, batch, key, hyper, train)
-        fit, align, cycle = both[0].total + both[1].total, jnp.zeros(()), jnp.zeros(())
+        z, fit = (both[0].mean, both[1].mean), both[0].total + both[1].total
+        align = cycle = pair = jnp.zeros(())
         if aligned:
-            cycle = self.cycle(params, collections, batch)
-            align = self.alignment(params, batch, (both[0].mean, both[1].mean), key, hyper, train)
-        watched = fit + hyper.cycle_weight * cycle
+            cycle, pair = self.cycle(params, collections, batch), self.pair(batch, z)
+            align = self.alignment(params, batch, z, key, hyper, train)
+        watched = fit + hyper.cycle_weight * cycle + hyper.pair_weight * pair
         total = watched + align
         metrics = {"loss": total, "watched": watched, "cycle": cycle, "alignment": align}
+        metrics["pair"] = pair
         for side, found in zip(self.sides, both, strict=True):
             metrics |= {f"{name}/{side.name}": value for name, value in found.metrics.items()}
         statistics = {s.name: found.statistics for s, found in zip(self.sides, both, strict=True)}

@@ -106,6 +106,14 @@ def test_a_contrastive_step_uses_exactly_one_modality(batch: Batch):
     assert 8 < used[:, 0].sum() < 32
 
 
+def test_matched_samples_are_drawn_together(batch: Batch):
+    z = (jnp.zeros((6, 3)), jnp.ones((6, 3)) * jnp.arange(6)[:, None])
+    found = game().pair(batch, z)
+    assert float(found) == pytest.approx(np.mean(np.arange(6.0) ** 2))
+    gone = batch.replace(weight=batch.weight | {"rna": jnp.zeros(6).at[2].set(1.0)})
+    assert float(game().pair(gone, z)) == pytest.approx(4.0)
+
+
 def test_before_the_alignment_each_view_is_drawn_by_itself():
     model = build(Config(**SMALL, pretrain=0.25), SPEC)
     first, last = stage_models(model)
