@@ -99,7 +99,7 @@ def largest_groups(labels: pd.Series, max_groups: int) -> list[str]:
     ['b']
     """
     counts = Counter(sorted(labels.dropna().astype("string").to_numpy(dtype=str)))
-    return [group for group, _ in counts.most_common(max_groups)]
+    return [str(group) for group, _ in counts.most_common(max_groups)]
 
 
 def draw_groups(
