@@ -97,15 +97,12 @@ def settings_of(method: str, options: Options) -> tuple[str, Settings]:
         plain = bulk.Config(config.latent, config.rna_hidden, reduction=config.reduction)
         given = bulk.Hyper(kl_weight=hyper.kl_weight)
         return method, replace(base, config=plain, hyper=given, train=alone, label=None)
+    paired = hyper.replace(pair_weight=options.pair_weight if method == "paired" else 0.0)
+    base = replace(base, hyper=paired)
     if method == "contrastive":
         return "coembed", replace(base, config=replace(config, alignment="contrastive"))
     generator = "negated" if method == "negated" else "flipped"
-    weight = options.pair_weight if method == "paired" else 0.0
-    return "coembed", replace(
-        base,
-        config=replace(config, generator=generator),
-        hyper=hyper.replace(pair_weight=weight),
-    )
+    return "coembed", replace(base, config=replace(config, generator=generator))
 
 
 def hide_pairs(cohort: MultiOmics, views: Sequence[str]) -> MultiOmics:
@@ -210,7 +207,7 @@ def main(options: Options) -> None:
             each = principal(options, cohort, trained)
         else:
             each = neural(method, options, cohort, trained)
-        aligned = method in ("adversarial", "negated", "contrastive")
+        aligned = method not in ("pca", "atac-vae", "rna-vae")
         for number, latents in enumerate(each):
             test = pd.Index(folds[number].test)
             for (view, metric), value in score(

@@ -32,11 +32,12 @@ RECOMMENDED = replace(
         norm="layer",
         reduction="mean",
     ),
-    hyper=coembed.Hyper(kl_weight=1e-3),
+    hyper=coembed.Hyper(kl_weight=1e-3, pair_weight=10.0),
     train=Train(epochs=100, batch_size=32),
 )
 """For some hundred samples: small networks, a mean over features so that the alignment is heard
-beside the reconstruction, and no stopping rule, since few samples are left to watch."""
+beside the reconstruction, matched samples drawn together, without which real data were not aligned
+(docs/results/bulk_embedding_models.md), and no stopping rule, since few samples are left to watch."""
 
 PRESETS = {
     "paper": PAPER,
