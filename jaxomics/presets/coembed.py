@@ -36,8 +36,8 @@ RECOMMENDED = replace(
     train=Train(epochs=100, batch_size=32),
 )
 """For some hundred samples: small networks, a mean over features so that the alignment is heard
-beside the reconstruction, matched samples drawn together, without which real data were not aligned
-(docs/results/bulk_embedding_models.md), and no stopping rule, since few samples are left to watch."""
+beside the reconstruction, matched samples drawn together, without which real data were not aligned, and no stopping rule,
+since few samples are left to watch. docs/results/bulk_embedding_models.md has the numbers."""
 
 PRESETS = {
     "paper": PAPER,
