@@ -35,9 +35,10 @@ RECOMMENDED = replace(
     hyper=coembed.Hyper(kl_weight=1e-3, pair_weight=10.0),
     train=Train(epochs=100, batch_size=32),
 )
-"""For some hundred samples: small networks, a mean over features so that the alignment is heard
-beside the reconstruction, matched samples drawn together, without which real data were not aligned, and no stopping rule,
-since few samples are left to watch. docs/results/bulk_embedding_models.md has the numbers."""
+"""For some hundred samples: small networks; a mean over features so that the alignment is heard
+beside the reconstruction; matched samples drawn together, without which real data were not
+aligned; and no stopping rule, since few samples are left to watch.
+docs/results/bulk_embedding_models.md has the numbers."""
 
 PRESETS = {
     "paper": PAPER,
