@@ -136,7 +136,7 @@ def run_method(study: Study, name: str, minutes: float, options: Options) -> Non
             reason = f"not finished in {options.method_minutes:g} minutes"
     seconds = time.perf_counter() - begun
     if reason:
-        finish(folder / "stopped", seconds, reason, None)
+        finish(folder / "stopped", (seconds, None), reason, None)
     print(f"{name}, {len(folds)} folds: {seconds:.0f} s {reason}", file=sys.stderr, flush=True)
 
 

@@ -9,24 +9,26 @@ folder, and the file `part.json`, which ends it, says what it took or why there 
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from benchmark_cohorts import COHORTS, Cohort
 
-from jaxomics.comparators import registry
-from jaxomics.crossval import HeldOut, Method, Plan, comparator, hold_out, model, predict
+from jaxomics.comparator import Comparator
+from jaxomics.comparators.registry import COMPARATORS
+from jaxomics.crossval import HeldOut, Method, Plan, fitted_comparator, hold_out, model, predict
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.engine.timing import peak_gib
 from jaxomics.errors import InputError, unknown
 from jaxomics.estimator import Estimator
-from jaxomics.models.registry import MODELS
-from jaxomics.presets import PRESETS, Settings, preset
+from jaxomics.methods import find, is_comparator
+from jaxomics.presets import PRESETS, preset
+from jaxomics.presets.comparators import comparator_preset, comparator_presets
+from jaxomics.runfolder import Fitted
 
 WHOLE = "whole"
 """The fold that is all samples."""
@@ -80,43 +82,60 @@ class Study:
 
 
 def names() -> list[str]:
-    """Return every method: the comparators, and the presets of our models."""
-    ours = [f"{name} {kind}" for name in OURS if name in MODELS for kind in PRESETS[name]]
-    return [*registry.COMPARATORS, *(name for name in ours if "parity" not in name)]
+    """Return every method, `NAME PRESET`; comparators alone mean their recommended settings."""
+    simple = [
+        name if kind == "recommended" else f"{name} {kind}"
+        for name, method in COMPARATORS.items()
+        for kind in comparator_presets(method)
+    ]
+    ours = [f"{name} {kind}" for name in OURS for kind in PRESETS[name] if "parity" not in kind]
+    return [*simple, *ours]
+
+
+def verbs(name: str) -> tuple[str, ...]:
+    """Return what a method can do."""
+    return find(name.partition(" ")[0]).verbs
 
 
 def reconstructs(name: str) -> bool:
     """Tell whether a method estimates cells."""
-    known = registry.COMPARATORS.get(name)
-    return known is None or known.capabilities.reconstruct
+    return "impute" in verbs(name)
 
 
 def labelled(name: str) -> bool:
     """Tell whether a method learns from the label that latents are scored against."""
-    known = registry.COMPARATORS.get(name)
-    return known is not None and known.capabilities.predict
+    return "predict" in verbs(name)
 
 
-def settings_of(name: str) -> tuple[str, Settings]:
-    """Return the model and settings of `MODEL PRESET`; no conditionals, as no method has them.
+def fresh(name: str, label: str | None = None, seed: int = 0) -> Fitted:
+    """Return a method to be fitted; no conditionals, as no method has them.
+
+    Args:
+      name: of the method.
+      label: column of classes, for methods that learn them.
+      seed: of the fit.
 
     Raises:
       InputError: there is no method of this name.
     """
-    kind, _, chosen = name.partition(" ")
     if name not in names():
         raise unknown("method", name, names())
+    kind, _, chosen = name.partition(" ")
+    if is_comparator(kind):
+        found = comparator_preset(COMPARATORS[kind], chosen or "recommended")
+        return Comparator(kind, replace(found, label=label), seed=seed)
     settings = preset(kind, chosen)
-    conditionals = replace(settings.conditionals, columns=())
-    return kind, replace(settings, conditionals=conditionals, label=None)
+    bare = replace(settings.conditionals, columns=())
+    settings = replace(settings, conditionals=bare, label=None)
+    return Estimator(settings, model=kind, seed=seed)
 
 
 def as_method(name: str) -> Method:
-    """Return a method by its name."""
-    if name in registry.COMPARATORS:
-        return comparator(name)
-    kind, settings = settings_of(name)
-    return model(settings, kind)
+    """Return a method by its name, as cross-validation takes them."""
+    found = fresh(name)
+    if isinstance(found, Comparator):
+        return fitted_comparator(found.settings, found.entry.name)
+    return model(found.settings, found.entry.name)
 
 
 def run_fold(study: Study, name: str, fold: int, folder: Path) -> None:
@@ -132,41 +151,13 @@ def run_fold(study: Study, name: str, fold: int, folder: Path) -> None:
 def run_whole(study: Study, name: str, folder: Path) -> None:
     """Fit all samples; write their latent, and the tables with every hole filled."""
     cohort = study.cohort()
-    latent, filled = fit_whole(cohort, study, name)
-    if latent is not None:
-        write_table(latent, folder / "latent.parquet", overwrite=True)
-    for view, values in filled:
-        table = cohort.table(view)
-        values = table.where(table.notna(), pd.DataFrame(values, table.index, table.columns))
-        write_table(values.astype(np.float32), folder / f"{view}.parquet", overwrite=True)
-
-
-def fit_whole(
-    cohort: MultiOmics, study: Study, name: str
-) -> tuple[pd.DataFrame | None, Iterator[tuple[str, np.ndarray]]]:
-    """Return the latent [samples, dimensions] and the estimates of every view, if there are any."""
-    if name in registry.COMPARATORS:
-        method = registry.get(name)
-        views = {view: cohort.array(view) for view in cohort.views}
-        labels = cohort.labels[study.asked.label].to_numpy() if labelled(name) else None
-        fitted = method.fit(views, study.seed, labels=labels)
-        latent = None if not method.embed else fitted.transform(views)
-        found = fitted.reconstruct(views) if reconstructs(name) else {}
-        table = None if latent is None else _latent(latent, cohort)
-        return table, iter(found.items())
-    kind, settings = settings_of(name)
-    estimator = Estimator(settings, model=kind, seed=study.seed).fit(cohort)
-    tables = estimator.reconstruct(cohort)
-    latent = estimator.transform(cohort) if "embed" in estimator.entry.verbs else None
-    return latent, (
-        (view, table.reindex(columns=cohort.view(view).columns).to_numpy())
-        for view, table in tables.items()
-    )
-
-
-def _latent(values: np.ndarray, cohort: MultiOmics) -> pd.DataFrame:
-    """Return a latent space as a table."""
-    return pd.DataFrame(values, cohort.samples, pd.Index(f"z{i}" for i in range(values.shape[1])))
+    fitted = fresh(name, study.asked.label, study.seed).fit(cohort)
+    if "embed" in verbs(name):
+        write_table(fitted.transform(), folder / "latent.parquet", overwrite=True)
+    for view, table in fitted.impute().items() if reconstructs(name) else ():
+        measured = cohort.table(view)
+        whole = measured.where(measured.notna(), table).astype(np.float32)
+        write_table(whole, folder / f"{view}.parquet", overwrite=True)
 
 
 def main(text: str) -> None:
@@ -177,7 +168,7 @@ def main(text: str) -> None:
     for fold in folds:
         folder = Path(study.out) / "parts" / name / str(fold)
         folder.mkdir(parents=True, exist_ok=True)
-        begun, reason = time.perf_counter(), ""
+        begun, reason = (time.perf_counter(), time.process_time()), ""
         try:
             if fold == WHOLE:
                 run_whole(study, name, folder)
@@ -185,15 +176,24 @@ def main(text: str) -> None:
                 run_fold(study, name, fold, folder)
         except InputError as error:
             reason = str(error)
-        finish(folder, time.perf_counter() - begun, reason, peak_gib())
+        took = time.perf_counter() - begun[0], time.process_time() - begun[1]
+        finish(folder, took, reason, peak_gib())
         if reason:
             return
 
 
-def finish(folder: Path, seconds: float, reason: str, peak: float | None) -> None:
-    """Say what a part took, and why there is nothing; the file appears when it is whole."""
+def finish(folder: Path, took: tuple[float, float | None], reason: str, peak: float | None) -> None:
+    """Say what a part took, and why there is nothing; the file appears when it is whole.
+
+    Args:
+      folder: of the part.
+      took: seconds of the clock, and of the processor.
+      reason: why there is nothing, or nothing.
+      peak: most memory of the process so far, GiB.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"seconds": round(seconds, 2), "peak_gib": peak, "reason": reason}
+    seconds, cpu = (None if each is None else round(each, 2) for each in took)
+    about = {"seconds": seconds, "cpu_seconds": cpu, "peak_gib": peak, "reason": reason}
     unfinished = folder / "part.unfinished"
     unfinished.write_text(json.dumps(about) + "\n")
     unfinished.replace(folder / "part.json")

@@ -116,7 +116,7 @@ def test_finished_and_failed_methods_are_not_run_again(modules, folder, done, mo
     monkeypatch.setattr(benchmark.subprocess, "run", never)
     options = benchmark.Options(folder, done, folds=3)
     benchmark.run_method(options.study, "pca", 1.0, options)
-    modules["benchmark_part"].finish(done / "parts/knn/0", 1.0, "out of luck", None)
+    modules["benchmark_part"].finish(done / "parts/knn/0", (1.0, None), "out of luck", None)
     benchmark.run_method(options.study, "knn", 1.0, options)
     again = benchmark.Options(folder, done, folds=3, again=True)
     with pytest.raises(AssertionError, match="started"):
