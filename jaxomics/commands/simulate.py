@@ -62,8 +62,8 @@ def intersim(
       p_dmp: chance that a CpG is differential in a class.
       unpaired: let every sample keep one view.
       label_share: share of the labels that is kept, in each view and class.
-      parameters: .npz file with the original parameters; without it a stand-in of the same
-        statistics is taken.
+      parameters: the original parameters, from InterSIM's source archive (`.tar.gz`) or an
+        `.npz` file; without them a stand-in of the same statistics is taken.
       seed: the same seed gives the same cohort.
       overwrite: replace existing files.
 

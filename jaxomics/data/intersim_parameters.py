@@ -2,7 +2,7 @@
 
 The original numbers, estimated from ovarian cancers of TCGA, belong to a package under the GPL and
 are not part of this one. `stand_in` generates numbers with the same summary statistics;
-`read_parameters` takes the original ones from a file that the user has. Results with stand-in
+`read_parameters` takes the original ones from files that the user has. Results with stand-in
 parameters resemble published ones and do not equal them.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import root_scalar
 
+from jaxomics.data.intersim_package import read_package
 from jaxomics.errors import InputError
 
 VIEWS = ("methylation", "expression", "protein")
@@ -141,28 +142,24 @@ def stand_in() -> Parameters:
 
 
 def read_parameters(path: str | Path) -> Parameters:
-    """Read parameters from an `.npz` file.
+    """Read parameters from the R package's source archive, or from an `.npz` file.
 
-    The arrays are named `mean_methylation_logit`, `mean_expression`, `mean_protein`,
-    `cov_methylation`, `cov_expression`, `cov_protein`, `mean_methylation_of_gene`,
+    `InterSIM_*.tar.gz` from CRAN, or a folder with its `.rda` files, is read as it is (extra
+    `io`). In an `.npz` file the arrays are named `mean_methylation_logit`, `mean_expression`,
+    `mean_protein`, `cov_methylation`, `cov_expression`, `cov_protein`, `mean_methylation_of_gene`,
     `mean_expression_of_protein`, `rho_methylation_expression`, `rho_expression_protein`, and, as
-    text, `cpg`, `gene`, `protein`, `gene_of_cpg`, `gene_of_protein`. They are the data objects of
-    the R package InterSIM, stored once with `numpy.savez`.
+    text, `cpg`, `gene`, `protein`, `gene_of_cpg`, `gene_of_protein`.
 
     Raises:
       InputError: the file is missing or damaged, lacks an array, or its arrays do not fit.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected an .npz file of InterSIM parameters")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
+    if not path.exists():
         raise InputError(
-            f"{path}: expected an .npz file, found a damaged or another kind of file ({error}); "
-            "store the arrays with numpy.savez"
-        ) from error
+            f"{path}: no such file; expected InterSIM's source archive (.tar.gz) or an .npz file"
+        )
+    archive = path.is_dir() or path.name.endswith((".tar.gz", ".tgz"))
+    arrays = read_package(path) if archive else _read_arrays(path)
     wanted = [*_NAMES, *_FEATURES.values(), "gene_of_cpg", "gene_of_protein"]
     missing = [name for name in wanted if name not in arrays]
     if missing:
@@ -180,6 +177,18 @@ def read_parameters(path: str | Path) -> Parameters:
         gene={view: _places(path, features["expression"], owners[view]) for view in owners},
         **fields,
     )
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
+        raise InputError(
+            f"{path}: expected an .npz file, found a damaged or another kind of file ({error}); "
+            "store the arrays with numpy.savez, or name InterSIM's archive"
+        ) from error
 
 
 def _places(path: Path, genes: pd.Index, owners: np.ndarray) -> np.ndarray:
