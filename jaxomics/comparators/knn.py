@@ -3,7 +3,8 @@
 The distance of two samples is the root mean squared difference over the features, of all views,
 that both have. A missing value is the mean of the k nearest training samples that have the
 value, weighted by inverse distance; so only samples that have a view help to fill it. Distances
-come from three matrix products, neighbours from one partial sort per pattern of missing cells.
+come from three matrix products, neighbours from one partial sort per pattern of missing cells. A
+reimplementation, checked on scikit-learn.
 """
 
 from dataclasses import dataclass

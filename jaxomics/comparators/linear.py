@@ -2,6 +2,7 @@
 
 It then meets every training value exactly, noise included, and predicts new samples badly: the
 `linear regression` of Zhang and Guo 2021. Ridge is the linear method to be measured against.
+A reimplementation, checked on scikit-learn.
 """
 
 import numpy as np
