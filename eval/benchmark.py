@@ -7,7 +7,10 @@ Methods are the comparators of the registry and our models that complete tables.
 each of 5 folds, and once on all samples, in a process of its own. Every fold is written when it is
 done, so a command that was stopped is repeated and goes on (`--minutes` ends it early), and methods
 that are added later join those that are there. What fails is named with its reason; `--again` tries
-it once more. No method gets conditionals. Samples, folds and hidden cells are the same for all.
+it once more. No method gets conditionals. Samples, folds and hidden cells are the same for all. A
+method has rows of what it can do, and the report tells why it has no others: DIABLO estimates no
+cells, ridge has no latent space, JAMIE reads two views. `--methods "mofa paper"` takes the settings
+of Cai et al. 2024, which large cohorts are spared unless they are named.
 
 The second form is the benchmark of two views of Cai et al. 2024. `report.md` holds what is
 printed, beside tables (`scores`, `features`, `errors`, `pairs`, `clusters`, `facts`, `cost`) and
@@ -42,7 +45,7 @@ LARGE = 500_000
 """Cells of a cohort from which methods that take hours are run only if they are named."""
 
 SLOW = ("lasso", "tdimpute", "icluster")
-"""Those methods."""
+"""Those methods, beside all published settings."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def main(options: Options) -> None:
     for name in chosen:
         if name not in (*names(), "none"):
             raise unknown("method", name, [*names(), "none"])
+    remember(study)
     begun = time.monotonic()
     for name in (name for name in chosen if name != "none"):
         left = options.minutes - (time.monotonic() - begun) / 60
@@ -96,10 +100,31 @@ def main(options: Options) -> None:
     print(text)
 
 
+def remember(study: Study) -> None:
+    """Write what is held out, or check that it is what the parts in the folder were made with.
+
+    Raises:
+      InputError: the parts are of other folds, views or seed.
+    """
+    path = Path(study.out) / "study.json"
+    views = list(study.asked.views)
+    asked = {"cohort": study.dataset, "folds": study.folds, "seed": study.seed, "views": views}
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asked) + "\n")
+    begun = json.loads(path.read_text())
+    if begun != asked:
+        raise InputError(
+            f"{path.parent}: expected the study that it was begun with, {begun}, found {asked}; "
+            "choose another --out"
+        )
+
+
 def usual(cohort: MultiOmics) -> list[str]:
     """Return all methods, or on a large cohort those that do not take hours."""
     cells = sum(table.size for table in cohort.views.values())
-    return [name for name in names() if cells < LARGE or name not in SLOW]
+    slow = [name for name in names() if name in SLOW or name.endswith(" paper")]
+    return [name for name in names() if cells < LARGE or name not in slow]
 
 
 def parts_of(name: str, study: Study) -> list[int | str]:
@@ -143,7 +168,7 @@ def run_method(study: Study, name: str, minutes: float, options: Options) -> Non
 def collect(study: Study, cohort: MultiOmics) -> Found:
     """Score what the parts said, write every table, and return them."""
     held, label = study.held(cohort), study.asked.label
-    dataset = Path(study.data).name
+    dataset = study.dataset
     own: dict[str, list[pd.DataFrame]] = {
         name: [] for name in ("scores", "features", "errors", "clusters", "cost")
     }
@@ -185,8 +210,8 @@ def costs(folder: Path, name: str) -> list[pd.DataFrame]:
         {"model": name, "fold": path.parent.name, **json.loads(path.read_text())}
         for path in sorted(folder.glob("*/part.json"))
     ]
-    columns = pd.Index(["model", "fold", "seconds", "peak_gib", "reason"])
-    return [pd.DataFrame(rows, columns=columns)] if rows else []
+    columns = pd.Index(["model", "fold", "seconds", "cpu_seconds", "peak_gib", "reason"])
+    return [pd.DataFrame(rows, columns=columns).astype({"cpu_seconds": float})] if rows else []
 
 
 def predictions(held: HeldOut, folder: Path) -> Predictions:
@@ -233,10 +258,9 @@ def _facts_of(
     cohort: MultiOmics, measured: MultiOmics, study: Study, kind: str, model: str
 ) -> pd.DataFrame:
     """Return what is known and planted, asked of a cohort."""
-    name = Path(study.data).name
-    if name in PLANTED:
-        return planted(cohort, study.data, name, kind, model)
-    return ask(cohort, measured, name, kind, model)
+    if study.dataset in PLANTED:
+        return planted(cohort, study.data, study.dataset, kind, model)
+    return ask(cohort, measured, study.dataset, kind, model)
 
 
 if __name__ == "__main__":

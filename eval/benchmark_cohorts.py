@@ -69,6 +69,11 @@ MUTATED = (
     ("crispr_call", "KRAS", "KRAS", 1), ("crispr_call", "BRAF", "BRAF", 1),
     ("crispr_call", "NRAS", "NRAS", 1), ("crispr_call", "CTNNB1", "APC", 1),
     ("crispr_call", "MDM2", "TP53", -1),
+    ("rnai_call", "KRAS", "KRAS", 1), ("rnai_call", "BRAF", "BRAF", 1),
+    ("rnai_call", "NRAS", "NRAS", 1), ("rnai_call", "CTNNB1", "APC", 1),
+    ("rnai_call", "MDM2", "TP53", -1),
+    ("crispr", "KRAS", "KRAS", -1), ("crispr", "BRAF", "BRAF", -1), ("crispr", "NRAS", "NRAS", -1),
+    ("crispr", "MDM2", "TP53", 1), ("crispr", "PPM1D", "TP53", 1), ("crispr", "CTNNB1", "APC", -1),
 )  # fmt: skip
 """Of cell lines: a response, and the mutation that raises or lowers it."""
 
@@ -94,10 +99,20 @@ SUBTYPES = (
     ("HER2_pY1248", "Her2", 1), ("AR", "Basal", -1),
 )  # fmt: skip
 
+MUTATION_RATES = (
+    ("TP53", "LUSC"), ("TP53", "HNSC"), ("KRAS", "PAAD"), ("KRAS", "COADREAD"), ("BRAF", "SKCM"),
+    ("PTEN", "UCEC"), ("PIK3CA", "BRCA"), ("APC", "COADREAD"),
+)  # fmt: skip
+"""Of tumours: a gene, and the cohort in which it is mutated more often than in others."""
+
+AMPLIFIED = (("ERBB2", "BRCA"), ("ERBB2", "STAD"), ("EGFR", "HNSC"))
+"""Of tumours: a gene whose copies drive its expression, and the cohort where."""
+
 KNOWN: dict[str, tuple[Known, ...]] = {
     "cell_lines": (
         *(Known((view, name), ("mut", gene), sign) for view, name, gene, sign in MUTATED),
         *(Known((view, name), (other, gene), sign) for view, name, other, gene, sign in PAIRED),
+        Known(("crispr", "WRN"), ("labels", "msi"), -1, equals="MSI"),
     ),
     "cll": (
         *(Known((view, name), ("labels", label), sign) for view, name, label, sign in LEUKAEMIA),
@@ -105,9 +120,11 @@ KNOWN: dict[str, tuple[Known, ...]] = {
         Known(("drugs", "nutlin-3|c4"), ("mutations", "TP53"), 1),
     ),
     "tcga_survival": (
-        Known(("rna", "ERBB2"), ("cnv", "ERBB2"), 1, within=("cohort", "BRCA")),
-        Known(("rna", "ERBB2"), ("cnv", "ERBB2"), 1, within=("cohort", "STAD")),
-        Known(("rna", "EGFR"), ("cnv", "EGFR"), 1, within=("cohort", "HNSC")),
+        *(Known(("rna", g), ("cnv", g), 1, within=("cohort", only)) for g, only in AMPLIFIED),
+        *(
+            Known(("mut", gene), ("labels", "cohort"), 1, equals=only)
+            for gene, only in MUTATION_RATES
+        ),
     ),
     "breast_subtypes": tuple(
         Known(("protein", name), ("labels", "subtype"), sign, equals=subtype)

@@ -56,9 +56,14 @@ class Study:
     views: tuple[str, ...] = ()
 
     @property
+    def dataset(self) -> str:
+        """The name of the cohort."""
+        return Path(self.data).resolve().name
+
+    @property
     def asked(self) -> Cohort:
         """What is asked of the cohort."""
-        known = COHORTS.get(Path(self.data).name, Cohort())
+        known = COHORTS.get(self.dataset, Cohort())
         return known if not self.views else known._replace(views=self.views, scored=())
 
     def cohort(self) -> MultiOmics:
@@ -70,7 +75,7 @@ class Study:
         asked = self.asked
         views = tuple(view for view in asked.scored if view in cohort.views)
         plan = Plan(
-            dataset=Path(self.data).name,
+            dataset=self.dataset,
             folds=self.folds,
             seed=self.seed,
             stratify=asked.stratify,

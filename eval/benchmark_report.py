@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 from benchmark_facts import recovered
-from benchmark_part import labelled
+from benchmark_part import WHOLE, labelled, names, reconstructs, verbs
 
 from jaxomics.crossval import MODES, Plan
 from jaxomics.data.io import write_table
@@ -59,10 +59,26 @@ def report(found: Found, out: Path) -> str:
         tables = [markdown(known)] if len(known) else []
         parts += ["## What is known", *tables, *_planted(found.facts)]
     parts += ["## Cost", markdown(cost(found.cost))]
+    return "\n\n".join([*parts, *_absent(found)]) + "\n"
+
+
+def _absent(found: Found) -> list[str]:
+    """Return what methods have no row of: they cannot, they failed, or they were not run."""
+    ran = list(found.cost["model"].unique())
     failed = found.cost[found.cost["reason"] != ""]
-    if len(failed):
-        parts += ["## Not there, and why", markdown(failed[["model", "fold", "reason"]])]
-    return "\n\n".join(parts) + "\n"
+    rows = list(failed[["model", "fold", "reason"]].itertuples(index=False, name=None))
+    for name in ran:
+        if not reconstructs(name):
+            rows.append((name, "cells", "estimates none"))
+        if "embed" not in verbs(name):
+            rows.append((name, "latent space", "has none"))
+    table = pd.DataFrame(rows, columns=pd.Index(["method", "what", "why"]))
+    others = [name for name in names() if name not in ran]
+    return [
+        "## Not there, and why",
+        *([markdown(table)] if len(table) else []),
+        f"Not run: {', '.join(others) or 'nothing'}.",
+    ]
 
 
 def _reconstruction(found: Found, out: Path) -> list[str]:
@@ -149,12 +165,16 @@ def clusters(found: Found) -> pd.DataFrame:
 
 
 def cost(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean seconds of a fold and the most memory, of methods that ended well."""
-    rows = table[(table["reason"] == "") & (table["fold"] != "whole")]
+    """Return the mean seconds of a fold and the most memory, of methods that ended well.
+
+    Seconds of the processor count those of all its cores, and depend less on what else runs.
+    """
+    rows = table[(table["reason"] == "") & (table["fold"] != WHOLE)]
     groups = rows.groupby("model", sort=False)
     return pd.DataFrame(
         {
             "seconds a fold": groups["seconds"].mean(),
+            "of the processor": groups["cpu_seconds"].mean(),
             "peak GiB": groups["peak_gib"].max(),
             "folds": groups.size(),
         }

@@ -20,8 +20,8 @@ from jaxomics.data.atomic import whole_file
 from jaxomics.data.conditionals import Conditionals, fit_conditionals
 from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics
 from jaxomics.data.preprocess import Preprocess, fit_preprocess
-from jaxomics.errors import InputError, unknown
-from jaxomics.filling import Levels, fill, level_ranges, only_views
+from jaxomics.errors import InputError
+from jaxomics.filling import Filler, Levels, level_ranges
 from jaxomics.labels import CLASS_COLUMNS, find_classes
 from jaxomics.methods import check_verb
 from jaxomics.metrics.classification import ALL, PROBABILITY, class_text
@@ -34,7 +34,7 @@ CONDITIONALS = "conditionals"
 """The name of the view that conditionals form."""
 
 
-class Comparator:
+class Comparator(Filler):
     """A comparator with the verbs fit, transform, impute, translate, predict, as far as it can.
 
     Args:
@@ -171,21 +171,6 @@ class Comparator:
         columns = [f"z{i}" for i in range(latent.shape[1])]
         return pd.DataFrame(latent.astype(np.float32), index=cohort.samples, columns=columns)
 
-    def impute(
-        self, cohort: MultiOmics | None = None, *, full: bool = False, discrete: bool = False
-    ) -> dict[str, pd.DataFrame]:
-        """Return completed tables, all samples x all modelled features, in original units.
-
-        Args:
-          cohort: what to complete; the training data by default.
-          full: give the estimate everywhere; otherwise measured values stay bit for bit.
-          discrete: round views of whole numbers, within the range that was seen.
-        """
-        check_verb(self.entry.name, "impute")
-        cohort = self._cohort(cohort)
-        written, measured = self.reconstruct(cohort), self.preprocess_.arrays(cohort)
-        return fill(written, measured, self.levels_, full=full, discrete=discrete)
-
     def reconstruct(self, cohort: MultiOmics | None = None) -> dict[str, pd.DataFrame]:
         """Return every view that the method writes, in original units, from what a sample has."""
         check_verb(self.entry.name, "impute")
@@ -206,29 +191,6 @@ class Comparator:
             f"{self.entry.name} tells no standard deviations: leave out --draws, or train a model "
             "such as mosa"
         )
-
-    def translate(
-        self, cohort: MultiOmics | None = None, *, source: str | Sequence[str], target: str
-    ) -> pd.DataFrame:
-        """Return a view predicted from others alone, for the samples that have a source view.
-
-        Args:
-          cohort: samples; the training data by default.
-          source: views to read; all others are withheld.
-          target: view to write, in original units.
-
-        Raises:
-          InputError: an unknown view, or one that the method does not write.
-        """
-        check_verb(self.entry.name, "translate")
-        cohort = self._cohort(cohort)
-        sources = [source] if isinstance(source, str) else list(source)
-        for name in [*sources, target]:
-            if name not in self.preprocess_.views:
-                raise unknown("view", name, self.preprocess_.views)
-        if target not in self._written():
-            raise unknown("view that this model writes", target, self._written())
-        return self.reconstruct(only_views(cohort, sources, self.preprocess_.views))[target]
 
     def predict(self, cohort: MultiOmics | None = None, *, sample: bool = False) -> pd.DataFrame:
         """Return the class of each sample and its probabilities.
@@ -311,10 +273,3 @@ class Comparator:
         if not hasattr(self, "fitted_"):
             raise InputError("expected a fitted comparator, found a fresh one: call fit first")
         return self.fitted_
-
-    def _cohort(self, cohort: MultiOmics | None) -> MultiOmics:
-        """Return the cohort given, or the training data."""
-        chosen = self.cohort_ if cohort is None else cohort
-        if chosen is None:
-            raise InputError("no training data at hand: give the samples to work on")
-        return chosen

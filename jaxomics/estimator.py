@@ -17,10 +17,10 @@ from jaxomics.data.preprocess import Preprocess, fit_preprocess
 from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.drive import Recorder
 from jaxomics.engine.state import FitResult
-from jaxomics.errors import InputError, unknown
+from jaxomics.errors import InputError
 from jaxomics.explain import How, explain
 from jaxomics.explanation import Explanation
-from jaxomics.filling import fill, level_ranges, only_views
+from jaxomics.filling import Filler, level_ranges
 from jaxomics.inference import Member, encode, split_members, spread
 from jaxomics.labels import Classes, class_notes, find_classes
 from jaxomics.methods import check_verb
@@ -40,7 +40,7 @@ Names: TypeAlias = Sequence[str] | pd.Index
 """Names of samples."""
 
 
-class Estimator:
+class Estimator(Filler):
     """A model with the verbs fit, transform, impute, uncertainty, translate, predict, explain.
 
     Args:
@@ -274,21 +274,6 @@ class Estimator:
         columns = [f"z{i}" for i in range(mean.shape[1])]
         return pd.DataFrame(mean, index=cohort.samples, columns=columns)
 
-    def impute(
-        self, cohort: MultiOmics | None = None, *, full: bool = False, discrete: bool = False
-    ) -> dict[str, pd.DataFrame]:
-        """Return completed tables, all samples x all modelled features, in original units.
-
-        Args:
-          cohort: what to complete; the training data by default.
-          full: give the reconstruction everywhere; otherwise measured values stay bit for bit.
-          discrete: round views of whole numbers, within the range that was seen.
-        """
-        check_verb(self.entry.name, "impute")
-        cohort = self._cohort(cohort)
-        written, measured = self.reconstruct(cohort), self.preprocess_.arrays(cohort)
-        return fill(written, measured, self.levels_, full=full, discrete=discrete)
-
     def reconstruct(self, cohort: MultiOmics | None = None) -> dict[str, pd.DataFrame]:
         """Return every view that the model writes, from what each sample has, in original units.
 
@@ -327,31 +312,6 @@ class Estimator:
             sd = np.where(observed, 0.0, sd).astype(np.float32)
             tables[name] = pd.DataFrame(sd, index=cohort.samples, columns=fitted.features)
         return tables
-
-    def translate(
-        self, cohort: MultiOmics | None = None, *, source: str | Sequence[str], target: str
-    ) -> pd.DataFrame:
-        """Return a view predicted from others alone, for the samples that have a source view.
-
-        Args:
-          cohort: samples; the training data by default.
-          source: views to read; all others are withheld.
-          target: view to write, in original units.
-
-        Raises:
-          InputError: an unknown view, or one that a translator was not trained to write.
-        """
-        check_verb(self.entry.name, "translate")
-        cohort = self._cohort(cohort)
-        sources = [source] if isinstance(source, str) else list(source)
-        for name in [*sources, target]:
-            if name not in self.preprocess_.views:
-                raise unknown("view", name, self.preprocess_.views)
-        read = only_views(cohort, sources, self.preprocess_.views)
-        output = self._completion()(self.data(read))
-        if target not in output:
-            raise unknown("view that this model writes", target, output)
-        return self._table(target, output[target], read.samples)
 
     def predict(self, cohort: MultiOmics | None = None, *, sample: bool = False) -> pd.DataFrame:
         """Return the class of each sample and its probabilities, and other outcomes.
@@ -424,10 +384,3 @@ class Estimator:
         if not hasattr(self, "members_"):
             raise InputError("expected a fitted estimator, found a fresh one: call fit first")
         return self.model_
-
-    def _cohort(self, cohort: MultiOmics | None) -> MultiOmics:
-        """Return the cohort given, or the training data."""
-        chosen = self.cohort_ if cohort is None else cohort
-        if chosen is None:
-            raise InputError("no training data at hand: give the samples to work on")
-        return chosen
