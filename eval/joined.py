@@ -5,7 +5,7 @@ block, and labels and scaling are its own.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -25,9 +25,11 @@ from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.fit import Recorder
 from jaxomics.engine.replicate import fit_many, repeat, stack
 from jaxomics.engine.state import Split
+from jaxomics.inference import Member
 from jaxomics.metrics.classification import PROBABILITY
 from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
+from jaxomics.novelty import Novelty, fit_novelty
 from jaxomics.presets import Settings
 from jaxomics.training import padded
 
@@ -108,7 +110,15 @@ def speak(
     for place, (block, start) in enumerate(zip(blocks, starts, strict=True)):
         variables = jax.tree.map(lambda leaf, i=place: leaf[i], (result.params, result.collections))
         rows = start + block.complete.samples.get_indexer(block.test.samples)
-        said.append(_said(model, variables, data, standards[place], rows, block))
+        novelty = {}
+        if settings.novelty:
+            trained_rows = np.asarray(splits[place].train)
+            members = [Member(*variables)]
+            novelty = fit_novelty(
+                model, members, data, standards[place], trained_rows, labels[place],
+                len(CLASSES), seeds[place],
+            )  # fmt: skip
+        said.append(_said(model, variables, data, standards[place], rows, block, novelty))
     return said
 
 
@@ -163,7 +173,13 @@ def _standard(cohort: MultiOmics, config: PreprocessConfig) -> Standard:
 
 
 def _said(
-    model: Model, variables: Any, data: Data, standard: Standard, rows: np.ndarray, block: Cohorts
+    model: Model,
+    variables: Any,
+    data: Data,
+    standard: Standard,
+    rows: np.ndarray,
+    block: Cohorts,
+    novelty: Mapping[str, Novelty],
 ) -> Said:
     """Return what a fitted model says of the test rows of its block."""
     batch = gather(data, standard, jnp.asarray(rows), jnp.ones(len(rows)))
@@ -179,6 +195,10 @@ def _said(
     for view in VIEWS:
         own = source == view
         chances[own] = np.asarray(jax.nn.softmax(logits[view]))[own]
+        if view in novelty:
+            left = np.asarray(batch.x[view] - written[view])[own]
+            new = novelty[view].degree(left, np.asarray(batch.observed[view])[own])
+            chances[own] = novelty[view].share(chances[own], new)
     return Said(
         _predictions(block.test, source, chances),
         {view: np.asarray(values) for view, values in written.items()},

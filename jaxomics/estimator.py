@@ -27,6 +27,7 @@ from jaxomics.methods import check_verb
 from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
 from jaxomics.models.withholding import assays
+from jaxomics.novelty import Novelty, fit_novelty, novelty_notes
 from jaxomics.outcomes import Outcomes, fit_outcomes, outcome_notes
 from jaxomics.pairing import needs_pairs, pair_rows
 from jaxomics.prediction import predict
@@ -56,6 +57,7 @@ class Estimator(Filler):
       classes_, levels_: values of the label column; least and largest value of discrete views.
       members_: trained parameters, one entry per member of the ensemble.
       factors_: factor models of the residuals, by view; empty where the settings leave them out.
+      novelty_: what tells samples of classes that a view has not seen, by view.
       noise_: residual variance [features] per view, of withheld views and of withheld cells.
       split_, held_out_: rows trained on and held out, and the samples held out (absent after
         `load`).
@@ -216,13 +218,14 @@ class Estimator(Filler):
         )  # fmt: skip
 
     def finish(self, cohort: MultiOmics, data: Data, result: FitResult) -> None:
-        """Take over a training, and fit what comes after it: residual factors and noise."""
+        """Take over a training, and fit what comes after it: residual factors, noise, novelty."""
         self.result_ = result
         self.members_ = split_members(
             result.params, result.collections, self.settings.train.ensemble
         )
         split, settings = self.split_, self.settings
         self.cohort_, self.factors_, self.noise_ = cohort, {}, {}
+        self.novelty_: dict[str, Novelty] = {}
         batch = settings.train.batch_size
         self.notes_ += sampling_notes(cohort, self.spec_.names, self.model_, split, batch)
         if self.model_.tasks.decode is None:
@@ -233,6 +236,12 @@ class Estimator(Filler):
             self.seed, residual_factors=settings.residual_factors,
         )  # fmt: skip
         self.factors_ = completion.factors
+        if settings.novelty and self._learns_classes():
+            self.novelty_ = fit_novelty(
+                self.model_, self.members_, data, self.standard_, np.asarray(split.train),
+                self._classes().codes(cohort), len(self.classes_), self.seed,
+            )  # fmt: skip
+            self.notes_ += novelty_notes(self.novelty_, self.classes_)
 
     def _prepare_classes(self, cohort: MultiOmics) -> None:
         """Find the classes of the label column, and note when a term that needs them is off."""
@@ -331,7 +340,7 @@ class Estimator(Filler):
         cohort = self._cohort(cohort)
         return predict(
             self._fitted(), self.members_, self.data(cohort), self.standard_, cohort.samples,
-            self.classes_, self.outcomes_, self.seed if sample else None,
+            self.classes_, self.outcomes_, self.novelty_, self.seed if sample else None,
         )  # fmt: skip
 
     def explain(

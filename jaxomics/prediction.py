@@ -1,5 +1,7 @@
 """Classes and other outcomes of samples, as one table."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -8,6 +10,7 @@ from jaxomics.errors import InputError
 from jaxomics.inference import Member, assess, classify
 from jaxomics.metrics.classification import ALL, PROBABILITY
 from jaxomics.models.base import Model
+from jaxomics.novelty import Novelty, residuals
 from jaxomics.outcomes import Outcomes
 
 
@@ -19,6 +22,7 @@ def predict(
     samples: pd.Index,
     classes: tuple[str, ...],
     outcomes: Outcomes,
+    novelty: Mapping[str, Novelty],
     seed: int | None = None,
 ) -> pd.DataFrame:
     """Return what a model predicts of samples, from each view by itself or from all together.
@@ -29,6 +33,7 @@ def predict(
       samples: their names.
       classes: names of the classes.
       outcomes: what is predicted beside them.
+      novelty: of views that look for classes they have not seen.
       seed: of a draw of z per sample; None takes the mean of z.
 
     Returns:
@@ -42,6 +47,10 @@ def predict(
     found: dict[str, dict[str, np.ndarray]] = {}
     if model.tasks.classify is not None:
         for view, values in classify(model, members, data, standard, seed).items():
+            if view in novelty:
+                residual = residuals(model, members, data, standard, view)
+                new = novelty[view].degree(residual, np.asarray(data.observed[view]))
+                values = novelty[view].share(values, new)
             named = {f"{PROBABILITY}{name}": values[:, i] for i, name in enumerate(classes)}
             best = np.asarray(classes)[values.argmax(axis=1)]
             found.setdefault(view, {}).update({"class": best, **named})

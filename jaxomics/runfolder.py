@@ -21,6 +21,7 @@ from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.inference import Member
 from jaxomics.methods import is_comparator
+from jaxomics.novelty import Novelty
 from jaxomics.outcomes import Outcomes
 from jaxomics.presets.comparators import read_comparator_settings
 from jaxomics.presets.settings import read_settings
@@ -102,6 +103,7 @@ def finish_run(folder: Path, estimator: Estimator) -> None:
         {
             "members": {str(i): m._asdict() for i, m in enumerate(estimator.members_)},
             "factors": {view: f._asdict() for view, f in estimator.factors_.items()},
+            "novelty": {view: n._asdict() for view, n in estimator.novelty_.items()},
             "noise": {
                 name: {"absent": absent, "hidden": hidden}
                 for name, (absent, hidden) in estimator.noise_.items()
@@ -148,6 +150,10 @@ def _load_estimator(path: Path, record: dict[str, Any]) -> Estimator:
     estimator.factors_ = {
         view: Factors(np.asarray(f["loading"]), np.asarray(f["noise"]))
         for view, f in stored.get("factors", {}).items()
+    }
+    estimator.novelty_ = {
+        view: Novelty(**{name: np.asarray(value) for name, value in stored_view.items()})
+        for view, stored_view in stored.get("novelty", {}).items()
     }
     estimator.noise_ = {
         name: (np.asarray(pair["absent"]), np.asarray(pair["hidden"]))

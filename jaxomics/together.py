@@ -162,7 +162,7 @@ def _check_alike(estimators: Sequence[Estimator]) -> None:
     for one in estimators[1:]:
         for what in (
             "config", "train", "preprocess", "normalise", "conditionals", "label",
-            "outcomes", "residual_factors",
+            "outcomes", "residual_factors", "novelty",
         ):  # fmt: skip
             if getattr(one.settings, what) != getattr(first.settings, what):
                 raise InputError(

@@ -148,7 +148,9 @@ def _options(known: Entry, defaults: Settings) -> type[Any]:
                 label=self.label,
             )
 
-    return _with_outcomes(Options, defaults) if known.outcomes else Options
+    if known.outcomes:
+        return _with_outcomes(Options, defaults)
+    return _with_novelty(Options, defaults) if "predict" in known.verbs else Options
 
 
 def _with_outcomes(base: type[Any], defaults: Settings) -> type[Any]:
@@ -169,6 +171,27 @@ def _with_outcomes(base: type[Any], defaults: Settings) -> type[Any]:
             return replace(super().settings(), outcomes=self.outcomes)
 
     return Predicting
+
+
+def _with_novelty(base: type[Any], defaults: Settings) -> type[Any]:
+    """Return the type of the options of a model that names the class from single views."""
+
+    @dataclass(frozen=True)
+    class Naming(base):
+        """Options about what to fit.
+
+        Attributes:
+          novelty: take a sample that resembles no training sample of its view for one of the
+            classes that the view was not trained on.
+        """
+
+        novelty: bool = defaults.novelty
+
+        def settings(self) -> Settings:
+            """Return the settings that the options make."""
+            return replace(super().settings(), novelty=self.novelty)
+
+    return Naming
 
 
 def check_ranges(settings: Settings | ComparatorSettings, seed: int) -> None:

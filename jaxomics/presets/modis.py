@@ -29,10 +29,12 @@ RECOMMENDED = replace(
     PAPER,
     config=replace(PAPER.config, balanced=True),
     hyper=PAPER.hyper.replace(adversarial_weight=0.1, entropy_weight=3.0),
+    novelty=True,
 )
 """Classes are drawn equally often, so that a rare one is learned and the entropy term, which wants
 classes used equally, is right. The views are pushed less to look alike, so that a view which lacks
-a class is not made to show it. docs/results/modis.md has the numbers."""
+a class is not made to show it, and a sample that resembles nothing that its view was trained on is
+taken for the class that the view lacks (`jaxomics.novelty`). docs/results/modis.md has the numbers."""
 
 PRESETS = {
     "paper": PAPER,
