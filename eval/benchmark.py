@@ -58,6 +58,7 @@ class Options:
       methods: names of methods; nothing = all; `none` runs nothing and shows what there is.
       views: what methods read; nothing = what is usual for the cohort.
       folds: number of folds.
+      tested: hold out the first so many folds only, to have a large cohort sooner; 0 = all.
       seed: of folds and methods.
       minutes: end after so many; the fold that is being fitted is lost.
       method_minutes: a method that takes longer is stopped, and counts as failed.
@@ -69,6 +70,7 @@ class Options:
     methods: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
     folds: int = 5
+    tested: int = 0
     seed: int = 42
     minutes: float = float("inf")
     method_minutes: float = 120.0
@@ -77,7 +79,7 @@ class Options:
     @property
     def study(self) -> Study:
         """What every part is told."""
-        return Study(str(self.data), str(self.out), self.folds, self.seed, self.views)
+        return Study(str(self.data), str(self.out), self.folds, self.seed, self.views, self.tested)
 
 
 def main(options: Options) -> None:
@@ -131,7 +133,7 @@ def parts_of(name: str, study: Study) -> list[int | str]:
     """Return the folds of a method; one that does not reconstruct has its latent alone."""
     if labelled(name) and study.asked.label is None:
         return []
-    return [*(range(study.folds) if reconstructs(name) else ()), WHOLE]
+    return [*(study.rounds if reconstructs(name) else ()), WHOLE]
 
 
 def run_method(study: Study, name: str, minutes: float, options: Options) -> None:
@@ -176,9 +178,9 @@ def collect(study: Study, cohort: MultiOmics) -> Found:
     for name in names():
         folder = Path(study.out) / "parts" / name
         own["cost"] += costs(folder, name)
-        said = predictions(held, folder)
+        said = predictions(held, folder, study.rounds)
         if said:
-            _filled_by_mean(held, said)
+            _filled_by_mean(held, said, study.rounds)
             scores, features = score(held, name, said)
             own["scores"].append(scores)
             own["features"].append(features)
@@ -214,10 +216,10 @@ def costs(folder: Path, name: str) -> list[pd.DataFrame]:
     return [pd.DataFrame(rows, columns=columns).astype({"cpu_seconds": float})] if rows else []
 
 
-def predictions(held: HeldOut, folder: Path) -> Predictions:
-    """Return what a method said of all samples, or nothing if a fold is not there."""
+def predictions(held: HeldOut, folder: Path, rounds: range) -> Predictions:
+    """Return what a method said of the samples of some folds, or nothing if one is not there."""
     said: Predictions = {}
-    for number, fold in enumerate(held.folds):
+    for number, fold in zip(rounds, held.folds, strict=False):
         path = folder / str(number) / "said.npz"
         if not path.with_name("part.json").exists() or not path.exists():
             return {}
@@ -231,10 +233,10 @@ def predictions(held: HeldOut, folder: Path) -> Predictions:
     return said
 
 
-def _filled_by_mean(held: HeldOut, said: Predictions) -> None:
+def _filled_by_mean(held: HeldOut, said: Predictions, rounds: range) -> None:
     """Put the training mean where a method says nothing, so that all are scored on all cells."""
     for (_, view), values in said.items():
-        for number, fold in enumerate(held.folds):
+        for number, fold in zip(rounds, held.folds, strict=False):
             rows = held.cohort.samples.get_indexer(fold.test)
             own = values[0, rows]
             values[0, rows] = np.where(np.isnan(own), held.means[view][number], own)

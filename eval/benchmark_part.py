@@ -47,6 +47,7 @@ class Study:
       folds: number of folds.
       seed: of folds and methods.
       views: what methods read; nothing = what `COHORTS` says.
+      tested: only the first so many folds are held out; 0 = all.
     """
 
     data: str
@@ -54,6 +55,12 @@ class Study:
     folds: int = 5
     seed: int = 42
     views: tuple[str, ...] = ()
+    tested: int = 0
+
+    @property
+    def rounds(self) -> range:
+        """The numbers of the folds that are held out."""
+        return range(min(self.tested or self.folds, self.folds))
 
     @property
     def dataset(self) -> str:

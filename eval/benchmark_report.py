@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from benchmark_facts import recovered
 from benchmark_part import WHOLE, labelled, names, reconstructs, verbs
@@ -89,7 +90,10 @@ def _reconstruction(found: Found, out: Path) -> list[str]:
         if table.shape[1] < 2:
             continue
         compared = compare_samples(table)
-        folds = compare_folds(by_fold(found.scores, mode), 1 / found.plan.folds)
+        means = by_fold(found.scores, mode)
+        folds = compared.pairs.assign(difference=np.nan, p=np.nan, p_holm=np.nan)
+        if len(means) > 1:
+            folds = compare_folds(means, 1 / found.plan.folds)
         merged = compared.pairs.merge(
             folds[["a", "b", "difference", "p", "p_holm"]], on=["a", "b"], suffixes=("", "_folds")
         )
@@ -125,10 +129,11 @@ def by_fold(scores: pd.DataFrame, mode: str) -> pd.DataFrame:
 def summary(found: Found, mode: str, ranks: pd.Series, pairs: pd.DataFrame) -> pd.DataFrame:
     """Return a row per method, best rank first: r, relative error, rank, tests against the best.
 
-    `p_best` is of samples and `p_best_folds` of folds, both after Holm's correction for all pairs.
+    `p_best` is of samples and `p_best_folds` of folds, of which two are needed; both after Holm's
+    correction for all pairs.
     """
     rows = found.scores[(found.scores["mode"] == mode) & (found.scores["fold"] == ALL_FOLDS)]
-    means = rows.pivot_table(index="model", columns="metric", values="value")
+    means = rows.pivot_table(index="model", columns="metric", values="value", dropna=False)
     best = ranks.index[0]
     columns = ["p_holm", "p_holm_folds"]
     tested = {

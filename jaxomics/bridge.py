@@ -343,8 +343,14 @@ def _write_move(folder: Path, samples: list[str], kinds: Mapping[str, str]) -> N
         "results_path: results/",
         "sample_names: samples",
     ]
-    for title, wanted in (("categorical_inputs", False), ("continuous_inputs", True)):
+    how = {
+        "categorical_inputs": "weight: 1",
+        "continuous_inputs": "weight: 1, scale: true, log2: false",
+    }
+    for title, choices in how.items():
+        wanted = title == "continuous_inputs"
         names = [view for view, kind in kinds.items() if (kind == "continuous") == wanted]
-        lines += [f"{title}:{'' if names else ' []'}", *(f"  - name: {view}" for view in names)]
+        lines += [f"{title}:{'' if names else ' []'}"]
+        lines += [f"  - {{name: {view}, {choices}}}" for view in names]
     with whole_file(folder / "config" / "data" / "cohort.yaml") as path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")

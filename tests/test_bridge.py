@@ -78,7 +78,8 @@ def test_move_gets_its_own_layout(cohort: MultiOmics, tmp_path: Path):
     table = pd.read_csv(tmp_path / "move" / "data" / "rna.tsv", sep="\t", index_col="ID")
     assert (tmp_path / "move" / "data" / "samples.txt").read_text().split() == list(table.index)
     config = (tmp_path / "move" / "config" / "data" / "cohort.yaml").read_text()
-    assert "categorical_inputs:\n  - name: calls\ncontinuous_inputs:\n  - name: rna\n" in config
+    assert "categorical_inputs:\n  - {name: calls, weight: 1}\ncontinuous_inputs:\n" in config
+    assert "  - {name: rna, weight: 1, scale: true, log2: false}\n" in config
     assert not (tmp_path / "move" / "truth").exists()
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from jaxomics.data.io import read_table, write_table
+from jaxomics.errors import InputError
 
 EVAL = str(Path(__file__).parents[2] / "eval")
 NAMES = (
@@ -71,7 +72,8 @@ def done(modules, folder) -> Path:
 def test_methods_do_what_they_can(modules, folder, done):
     assert sorted(p.name for p in (done / "parts/pca").iterdir()) == ["0", "1", "2", "whole"]
     assert [p.name for p in (done / "parts/diablo").iterdir()] == ["whole"]
-    assert {"mosa recommended", "mofa"} <= set(modules["benchmark_part"].names())
+    names = modules["benchmark_part"].names()
+    assert {"mosa recommended", "mofa", "mofa paper", "icluster paper", "jamie paper"} <= set(names)
 
 
 def test_scores_compare_methods_on_the_same_cells(done):
@@ -104,7 +106,25 @@ def test_the_report_says_who_saw_the_label_and_holds_all_parts(done):
     text = (done / "report.md").read_text()
     for words in ("diablo (saw the label)", "## B: a whole view withheld", "## Cost", "p_best"):
         assert words in text
+    for words in ("| diablo | cells | estimates none |", "| mean | latent space | has none |"):
+        assert words in text
+    assert "Not run: knn" in text
     assert (done / "critical_view_out.png").stat().st_size > 1000
+
+
+def test_the_first_folds_alone_can_be_scored(modules, folder, done, tmp_path):
+    part, benchmark = modules["benchmark_part"], modules["benchmark"]
+    study = part.Study(str(folder), str(done), folds=3, tested=1)
+    assert benchmark.parts_of("pca", study) == [0, "whole"]
+    found = benchmark.collect(study, study.cohort())
+    assert set(found.errors["sample"]) == set(next(iter(study.held(study.cohort()).folds)).test)
+    assert "| pca |" in modules["benchmark_report"].report(found, tmp_path)
+
+
+def test_parts_of_another_study_are_refused(modules, folder, done):
+    other = modules["benchmark_part"].Study(str(folder), str(done), folds=4)
+    with pytest.raises(InputError, match="begun with"):
+        modules["benchmark"].remember(other)
 
 
 def test_finished_and_failed_methods_are_not_run_again(modules, folder, done, monkeypatch):
