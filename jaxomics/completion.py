@@ -69,19 +69,19 @@ def fit_completion(
     """
     model, members, standard, _ = network
     owner = left_out_by(split, train, seed)
-    trained = pick(data, split.train)
 
     def unseen(data: Data) -> dict[str, np.ndarray]:
         return complete_unseen(model, members, data, standard, owner)
 
     if residual_factors:
+        trained = pick(data, split.train)
         factors = fit_views(unseen(trained), *network.targets(trained), seed)
         network = network._replace(factors=factors)
     crossed = bool(np.any(owner >= 0))
     on_training_rows = crossed or not len(split.valid)
     noise = residual_variance(
         (lambda data: network.corrected(unseen(data), data)) if crossed else network,
-        trained if on_training_rows else pick(data, split.valid),
+        pick(data, split.train if on_training_rows else split.valid),
         standard,
         assays,
         seed,

@@ -15,7 +15,10 @@ from jaxomics.nn.latent import draw
 from jaxomics.types import Collections, Params, Views
 
 ROWS = 512
-"""Samples per call; the last call is padded, so everything compiles once."""
+"""Most samples per call; the last call is padded, so everything compiles once."""
+
+BLOCK_BYTES = 128 << 20
+"""Values of all views that a call reads at most: of wide views fewer samples than `ROWS`."""
 
 HIDDEN_SHARE = 0.15
 """Share of cells withheld to measure the residual variance of hidden cells."""
@@ -289,10 +292,21 @@ def _conditionals(batch: Batch) -> jax.Array:
     return next(iter(batch.conditionals.values()))
 
 
+def rows_per_call(data: Data) -> int:
+    """Return how many samples go through a network at a time: fewer, the wider the views are.
+
+    >>> values = {"atac": jnp.zeros((1, 562_709))}
+    >>> rows_per_call(Data(values, values, jnp.zeros((1, 0)), jnp.zeros(1)))
+    59
+    """
+    width = sum(values.shape[1] for values in data.x.values())
+    return max(1, min(ROWS, BLOCK_BYTES // (4 * max(width, 1))))
+
+
 def _batches(data: Data, standard: Standard) -> Iterator[Batch]:
     """Yield all rows in order, padded to whole chunks."""
     samples = len(data.labels)
-    size = min(ROWS, samples)
+    size = min(rows_per_call(data), samples)
     for start in range(0, samples, size):
         rows = np.arange(start, start + size)
         weight = (rows < samples).astype(np.float32)

@@ -20,6 +20,8 @@ from jaxomics.engine.state import Split
 from jaxomics.engine.streamed import fit_streamed
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
+from jaxomics.levels import fit_stored_levels
+from jaxomics.pairing import needs_pairs
 from jaxomics.presets import Settings
 
 EXCERPT_BYTES = 16 << 20
@@ -64,8 +66,8 @@ class StoredEstimator(Estimator):
         """Fit preprocessing and model.
 
         Raises:
-          InputError: unfit data or settings, a model that cannot be trained from disk, a view as
-            conditional, outcomes, or values that are to be normalised.
+          InputError: unfit data or settings, a model that cannot be trained from disk or needs
+            matched samples, a view as conditional, outcomes, or values that are to be normalised.
         """
         use_compilation_cache()
         self.outline_ = outline(self.store, self.labels, self.features)
@@ -74,7 +76,8 @@ class StoredEstimator(Estimator):
         self.describe()
         self.notes_ += self.left_out
         self.selected_ = self._select()
-        result = fit_streamed(
+        train = fit_streamed if self.model_.level is None else fit_stored_levels
+        result = train(
             self.model_, self.selected_, self.standard_, self.split_, self.settings.hyper,
             self.settings.train, key=jax.random.key(self.seed), recorder=recorder,
         )  # fmt: skip
@@ -113,6 +116,12 @@ class StoredEstimator(Estimator):
             raise InputError(
                 "expected values that need no normalisation for a model that is trained from "
                 f"disk, found {settings.normalise}; write normalised tables, or train in memory"
+            )
+        if needs_pairs(settings):
+            raise InputError(
+                f"expected a model of single samples, found {self.entry.name}: who is matched with "
+                "whom follows from values of both views, which are not in memory; train it "
+                "without --stream, or train atac-vae"
             )
         if named := settings.outcomes.names:
             raise InputError(

@@ -10,7 +10,8 @@ import jaxomics
 
 ROOT = Path(jaxomics.__file__).parent
 BASE = {"types", "config", "errors"}
-SHARED_DATA = {"data.batch", "data.sampling", "data.preprocess", "data.store", "data.stream"}
+SHARED = ("batch", "sampling", "preprocess", "store", "plans", "stream")
+SHARED_DATA = {f"data.{name}" for name in SHARED}
 ENGINE = BASE | SHARED_DATA | {"models.base", "engine", "version"}
 
 # A layer and what of ours it may import. What is not named here is the top: `commands`, and

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxomics.data.sampling import section_end, window_number
 from jaxomics.types import Array, Views
 
 Likelihood = Literal["mean", "macro"]
@@ -107,6 +108,17 @@ class Standard(struct.PyTreeNode):
         scaled = (values - self.mean[view][None]) / self.scale[view][None]
         return scaled if self.decimals is None else jnp.round(scaled, self.decimals)
 
+    def window(self, view: str, begin: Array, width: int) -> "Standard":
+        """Return the scaling of some neighbouring features of a view; beyond its end, of others.
+
+        Args:
+          view: its name.
+          begin: int scalar, the first feature.
+          width: how many; at most as many as there are.
+        """
+        own = {view: _along(self.mean[view], begin, width)}
+        return Standard(own, {view: _along(self.scale[view], begin, width)}, self.decimals)
+
 
 class Data(struct.PyTreeNode):
     """A whole cohort on the device, in original units.
@@ -154,6 +166,7 @@ class Batch(struct.PyTreeNode):
       weight: [b], 0 = padding.
       targets: [b, columns] of outcomes, 0 where unknown; see `TargetSpec`. Empty = there are none.
       known: bool [b, columns], which of them are known.
+      place: int [b], number of the window of the view that `x` holds. Empty = the whole view.
     """
 
     x: Views
@@ -164,6 +177,7 @@ class Batch(struct.PyTreeNode):
     weight: Views
     targets: Views = field(default_factory=dict)
     known: Views = field(default_factory=dict)
+    place: Views = field(default_factory=dict)
 
 
 def make_data(
@@ -251,12 +265,18 @@ def gather_views(data: Data, standard: Standard, rows: Views, weight: Views) -> 
 
 
 def gather_window(
-    data: Data, standard: Standard, begin: Array, width: int, rows: Array, weight: Array
+    data: Data,
+    standard: Standard,
+    begin: Array,
+    width: int,
+    rows: Array,
+    weight: Array,
+    ends: tuple[int, ...] = (),
 ) -> Batch:
     """Return neighbouring features of some rows of the one view there is, standardised.
 
-    Only these cells are read, whatever the width of the view. Features beyond its end count as
-    unobserved.
+    Only these cells are read, whatever the width of the view. Features beyond the end of the view,
+    or of the section in which the window begins, count as unobserved.
 
     Args:
       data: a cohort of one view; its `observed` may be [n, 1], where rows are measured as a whole.
@@ -264,27 +284,23 @@ def gather_window(
       begin: int scalar, the first feature.
       width: how many; at most as many as there are.
       rows: int [b].
-      weight: [b], 0 = padding; padding rows count as unobserved.
+      weight: [b], 0 = padding.
+      ends: of the sections of the view, the last one its end; () = one section.
     """
     (view,) = data.x
     features = data.x[view].shape[1]
-    first = jnp.minimum(begin, features - width)
-    inside = (begin + jnp.arange(width) < features)[None]
+    inside = (begin + jnp.arange(width) < section_end(begin, ends or (features,)))[None]
 
     def cut(array: Array) -> Array:
-        part = jax.vmap(lambda row: jax.lax.dynamic_slice(array, (row, first), (1, width))[0])
-        return jnp.roll(part(rows), first - begin, axis=1)
-
-    def along(array: Array) -> Array:
-        return jnp.roll(jax.lax.dynamic_slice(array, (first,), (width,)), first - begin)
+        return jax.vmap(lambda row: _along(array, begin, width, row))(rows)
 
     seen = data.observed[view]
     seen = cut(seen) if seen.shape[1] == features else seen[rows]
     observed = seen & inside & (weight > 0)[:, None]
-    own = Standard({view: along(standard.mean[view])}, {view: along(standard.scale[view])},
-                   standard.decimals)  # fmt: skip
+    own = standard.window(view, begin, width)
     x = jnp.where(observed, own.apply(view, cut(data.x[view])), 0.0)
     labels = jnp.where(weight > 0, data.labels[rows], -1)
+    number = window_number(begin, features, width, ends)
     return Batch(
         x={view: x},
         observed={view: observed},
@@ -292,7 +308,18 @@ def gather_window(
         conditionals={view: data.conditionals[rows]},
         labels={view: labels},
         weight={view: weight},
+        place={view: jnp.broadcast_to(number, rows.shape)},
     )
+
+
+def _along(array: Array, begin: Array, width: int, *row: Array) -> Array:
+    """Return `width` neighbours of a vector, or of a row of a table, from `begin`.
+
+    Where they go beyond its end, the first ones are right and others stand in for the rest.
+    """
+    first = jnp.minimum(begin, array.shape[-1] - width)
+    part = jax.lax.dynamic_slice(array, (*row, first), (*[1] * len(row), width))
+    return jnp.roll(part.reshape(width), first - begin)
 
 
 def _outcomes(data: Data, rows: Views, weight: Views) -> dict[str, Views]:

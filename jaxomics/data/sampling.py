@@ -1,5 +1,7 @@
 """Epoch plans: which rows go into which step."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,37 +117,81 @@ class Windows(struct.PyTreeNode):
       rows: int [steps, batch].
       begin: int [steps, batch], the window's first feature, the same in a whole step.
       width: features of a window; static.
+      ends: of the sections of the features, see `window_begins`; static.
     """
 
     rows: Array
     begin: Array
     width: int = struct.field(pytree_node=False)
+    ends: tuple[int, ...] = struct.field(pytree_node=False, default=())
 
 
-def window_count(features: int, width: int) -> int:
-    """Return how many windows cover the features, the last one perhaps in part.
+def window_count(features: int, width: int, ends: tuple[int, ...] = ()) -> int:
+    """Return how many windows cover the features, the last one of a section perhaps in part.
 
-    >>> window_count(562_709, 5000)
-    113
+    >>> window_count(562_709, 5000), window_count(12, 5, (6, 12))
+    (113, 4)
     """
-    return -(-features // width)
+    return len(window_begins(features, width, 0, ends))
 
 
-def window_begins(features: int, width: int, offset: Array | int) -> Array:
+def window_begins(
+    features: int, width: int, offset: Array | int, ends: tuple[int, ...] = ()
+) -> Array:
     """Return int [windows], the first feature of each window after a shift by `offset`.
 
-    The shift leaves out the first `offset` features; where it moves the last window beyond the
-    end, that window returns to them.
+    The shift leaves out the first `offset` features of a section; where it moves the last window
+    beyond the end, that window returns to them.
+
+    Args:
+      features: of the view.
+      width: of a window.
+      offset: from 0 to below the width.
+      ends: of sections that no window crosses, such as chromosomes, the last one the number of
+        features; () = one section.
 
     >>> window_begins(12, 5, 0).tolist(), window_begins(12, 5, 3).tolist()
     ([0, 5, 10], [3, 8, 0])
+    >>> window_begins(12, 5, 0, (6, 12)).tolist(), window_begins(12, 5, 3, (6, 12)).tolist()
+    ([0, 5, 6, 11], [3, 0, 9, 6])
     """
-    begins = offset + width * jnp.arange(window_count(features, width))
-    return jnp.where(begins < features, begins, 0)
+    parts = [(a, b, np.arange(a, b, width)) for a, b in pairwise((0, *(ends or (features,))))]
+    first, last = (
+        np.concatenate([np.full(len(own), bounds[side]) for *bounds, own in parts])
+        for side in (0, 1)
+    )
+    begins = offset + jnp.asarray(np.concatenate([own for *_, own in parts]), jnp.int32)
+    return jnp.where(begins < last, begins, first.astype(np.int32))
+
+
+def window_number(begin: Array, features: int, width: int, ends: tuple[int, ...] = ()) -> Array:
+    """Return which window begins at a feature, perhaps shifted: int, from 0.
+
+    >>> [int(window_number(jnp.int32(b), 12, 5, (6, 12))) for b in (3, 0, 9, 6)]
+    [0, 0, 2, 2]
+    """
+    return jnp.searchsorted(window_begins(features, width, 0, ends), begin, side="right") - 1
+
+
+def section_end(begin: Array, ends: tuple[int, ...]) -> Array:
+    """Return where the section ends in which a feature lies.
+
+    >>> section_end(jnp.array([0, 4, 5]), (5, 9)).tolist()
+    [5, 5, 9]
+    """
+    last = jnp.asarray(ends, jnp.int32)
+    return last[jnp.searchsorted(last, begin, side="right")]
 
 
 def window_plan(
-    key: Key, rows: Array, size: Array | int, batch: int, steps: int, begins: Array, width: int
+    key: Key,
+    rows: Array,
+    size: Array | int,
+    batch: int,
+    steps: int,
+    begins: Array,
+    width: int,
+    ends: tuple[int, ...] = (),
 ) -> Windows:
     """Return every window with `steps` batches of rows, windows and batches mixed.
 
@@ -157,16 +203,23 @@ def window_plan(
       steps: batches of rows per window; batch * steps must not exceed the size.
       begins: int [windows], first features.
       width: of a window.
+      ends: of the sections of the features.
     """
     rows_key, order_key = jax.random.split(key)
     keys = jax.random.split(rows_key, len(begins))
     planned = jax.vmap(lambda own: paired_plan(own, rows, size, batch, steps))(keys)
     order = jax.random.permutation(order_key, len(begins) * steps)
-    return _windows(planned.reshape(-1, batch)[order], jnp.repeat(begins, steps)[order], width)
+    steps_of = planned.reshape(-1, batch)[order], jnp.repeat(begins, steps)[order]
+    return _windows(*steps_of, width, ends)
 
 
 def window_evaluation(
-    rows: Array, size: Array | int, batch: int, begins: Array, width: int
+    rows: Array,
+    size: Array | int,
+    batch: int,
+    begins: Array,
+    width: int,
+    ends: tuple[int, ...] = (),
 ) -> tuple[Windows, Windows]:
     """Return every window with all rows in order, and the weights of the rows: 0 on padding.
 
@@ -176,15 +229,19 @@ def window_evaluation(
       batch: rows per step.
       begins: int [windows], first features.
       width: of a window.
+      ends: of the sections of the features.
     """
     planned, weight = evaluation_plan(rows, size, batch)
-    begin, windows = jnp.repeat(begins, len(planned)), len(begins)
-    return tuple(_windows(jnp.tile(part, (windows, 1)), begin, width) for part in (planned, weight))  # pyright: ignore
+    begin, times = jnp.repeat(begins, len(planned)), (len(begins), 1)
+    found, weights = (
+        _windows(jnp.tile(part, times), begin, width, ends) for part in (planned, weight)
+    )
+    return found, weights
 
 
-def _windows(rows: Array, begin: Array, width: int) -> Windows:
+def _windows(rows: Array, begin: Array, width: int, ends: tuple[int, ...]) -> Windows:
     """Return steps [steps, batch] with the first feature of each, [steps]."""
-    return Windows(rows, jnp.broadcast_to(begin[:, None], rows.shape), width)
+    return Windows(rows, jnp.broadcast_to(begin[:, None], rows.shape), width, ends)
 
 
 def match_plan(key: Key, pairs: Array, member: Array, batch: int, steps: int) -> Array:

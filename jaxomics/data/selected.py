@@ -35,14 +35,27 @@ class Selected(Store):
     codes: np.ndarray
     fill: dict[str, np.ndarray]
 
-    def read(self, view: str, rows: Any) -> np.ndarray:
+    def read(self, view: str, rows: Any, columns: slice | None = None) -> np.ndarray:
         """Return rows of a view; see `Store.read`."""
+        if columns is not None:
+            return self._part(view, rows, columns)
         stored = super().read(view, rows)
         values = np.ascontiguousarray(stored[:, self.columns[view]])
         if view in self.fill:
             gaps = np.isnan(values) & np.isfinite(stored).any(axis=1, keepdims=True)
             values = np.where(gaps, self.fill[view][None], values)
         return values
+
+    def _part(self, view: str, rows: Any, columns: slice) -> np.ndarray:
+        """Return some features of rows; those of the store between them are read besides.
+
+        Whether a sample is measured at all, so that its gaps are filled, only its whole row tells.
+        """
+        if view in self.fill:
+            return np.ascontiguousarray(self.read(view, rows)[:, columns])
+        wanted = self.columns[view][columns]
+        first, last = int(wanted.min()), int(wanted.max()) + 1
+        return np.ascontiguousarray(super().read(view, rows, slice(first, last))[:, wanted - first])
 
     def conditionals(self, rows: Any) -> np.ndarray:
         """Return conditionals of some rows, float32 [rows, conditionals]."""

@@ -63,7 +63,7 @@ class Store:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def read(self, view: str, rows: Any) -> np.ndarray:
+    def read(self, view: str, rows: Any, columns: slice | None = None) -> np.ndarray:
         """Return rows of a view, float32 [rows, features] in original units, NaN = not measured.
 
         Rows are read, not mapped, since pages of a map that were once read count as memory of
@@ -72,13 +72,15 @@ class Store:
         Args:
           view: name of the view.
           rows: row numbers, or a slice.
+          columns: neighbouring features, from one number to another; None = all. Others are not
+            read.
 
         Raises:
           InputError: there is no such view, or its file was cut off since the store was opened.
         """
         if view not in self.features:
             raise unknown("view", view, self.features)
-        return _read(_view_path(self.folder, view), rows)
+        return _read(_view_path(self.folder, view), rows, columns)
 
     def conditionals(self, rows: Any) -> np.ndarray:
         """Return conditionals of some rows, float32 [rows, conditionals]."""
@@ -236,21 +238,23 @@ def _view_path(folder: Path, view: str) -> Path:
     return folder / "views" / f"{view}.npy"
 
 
-def _read(path: Path, rows: Any) -> np.ndarray:
-    """Return rows of an array on disk, each run of consecutive rows in one read."""
+def _read(path: Path, rows: Any, columns: slice | None = None) -> np.ndarray:
+    """Return rows of an array on disk: runs of whole rows, or a part of each row, in one read."""
     try:
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             shape, _, kind = np.lib.format.read_array_header_1_0(file)
-            begin = file.tell()
-            wanted = np.arange(shape[0])[rows]
-            out = np.empty((len(wanted), *shape[1:]), kind)
-            size = out.itemsize * math.prod(shape[1:])
-            breaks = np.flatnonzero(np.diff(wanted) != 1) + 1
-            for first, last in pairwise([0, *breaks.tolist(), len(wanted)]):
-                if size and last > first:
-                    file.seek(begin + int(wanted[first]) * size)
-                    if file.readinto(out[first:last].data.cast("B")) != (last - first) * size:
+            start = file.tell()
+            wanted, width = np.arange(shape[0])[rows], math.prod(shape[1:])
+            first, last, _ = (columns or slice(None)).indices(width)
+            whole = last - first == width
+            out = np.empty((len(wanted), *(shape[1:] if whole else (last - first,))), kind)
+            breaks = np.flatnonzero(np.diff(wanted) != 1) + 1 if whole else range(1, len(wanted))
+            for run in pairwise([0, *map(int, breaks), len(wanted)]):
+                part = out[slice(*run)]
+                if part.size:
+                    file.seek(start + out.itemsize * (int(wanted[run[0]]) * width + first))
+                    if file.readinto(part.data.cast("B")) != part.nbytes:
                         raise EOFError("the file ends too early")
     except (OSError, EOFError) as error:
         raise InputError(

@@ -1,11 +1,12 @@
 """Batches from a store, in the order of a plan, read ahead by threads (grain).
 
-A plan says which rows go into which step of all epochs; `EpochPlan` draws them as the engine does
-in memory, so that both meet the same rows in the same order. A `RowStream` walks through a plan
-on grain: threads read ahead, and its state is a few bytes that a checkpoint keeps. Over several
-processes each batch is cut into equal consecutive parts, one per process.
+A plan (`data.plans`) says which rows, and which window of their features, go into which step of
+all epochs. A `RowStream` walks through a plan on grain: threads read ahead, and its state is a few
+bytes that a checkpoint keeps. Over several processes each batch is cut into equal consecutive
+parts, one per process. Of a window only its own features are read.
 
->>> import tempfile
+>>> import jax, tempfile
+>>> from jaxomics.data.plans import EpochPlan
 >>> from jaxomics.data.store import write_arrays
 >>> store = write_arrays({"rna": np.arange(12.0).reshape(6, 2)}, tempfile.mkdtemp() + "/store")
 >>> standard = fit_scaling(store, np.arange(4))
@@ -21,23 +22,19 @@ processes each batch is cut into equal consecutive parts, one per process.
 True
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
-from functools import lru_cache, partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxomics.data.batch import Batch, Data, Standard
-from jaxomics.data.sampling import evaluation_plan, paired_plan
+from jaxomics.data.plans import Part, Plan, digest_of
 from jaxomics.data.scaling import Standard as Scaling
 from jaxomics.data.statistics import Piece, view_statistics
 from jaxomics.data.store import Store
 from jaxomics.errors import InputError
-from jaxomics.types import Array, Key
 
 
 class Rows(NamedTuple):
@@ -49,6 +46,8 @@ class Rows(NamedTuple):
       labels: int [b], -1 = unlabelled.
       sample: int [b], row numbers in the store.
       weight: [b], 0 = padding.
+      begin, place: int [b], first feature and number of a window, the same in all rows; None where
+        `values` are whole rows.
     """
 
     values: dict[str, Any]
@@ -56,6 +55,8 @@ class Rows(NamedTuple):
     labels: Any
     sample: Any
     weight: Any
+    begin: Any = None
+    place: Any = None
 
 
 class Reading(NamedTuple):
@@ -82,90 +83,6 @@ def shared_reading(reading: Reading) -> Reading:
     return reading._replace(shard=_grain().sharding.ShardByJaxProcess())
 
 
-class Plan(Protocol):
-    """Which rows go into which step."""
-
-    @property
-    def digest(self) -> str:
-        """Name of the plan: equal plans have equal names."""
-        ...
-
-    def __len__(self) -> int:
-        """Return the number of steps."""
-        ...
-
-    def step(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return row numbers [b] and weights [b] of a step."""
-        ...
-
-
-class EpochPlan:
-    """All training steps of a run: every epoch shuffles the rows anew, as the engine does.
-
-    Args:
-      key: the run's PRNG key (`TrainState.key`).
-      rows: int [n], of which the first `size` are valid.
-      size: number of valid rows.
-      batch: rows per step; the incomplete last batch of an epoch is left out.
-      epochs: passes over the rows.
-
-    Raises:
-      InputError: a batch is larger than the rows there are.
-    """
-
-    def __init__(self, key: Key, rows: np.ndarray, size: int, *, batch: int, epochs: int):
-        if not 1 <= batch <= size:
-            raise InputError(
-                f"expected batches of 1 to {size} rows, since there are {size}, found {batch}; "
-                "choose a smaller batch size"
-            )
-        self.steps = size // batch
-        self._length = epochs * self.steps
-        words = jnp.array(jax.random.key_data(key))
-        # A copy, because steps overwrite the state that the run's key belongs to.
-        own = jax.random.wrap_key_data(words, impl=jax.random.key_impl(key))
-        self.digest = _digest(
-            np.asarray(words).tobytes(), np.asarray(rows[:size], np.int64).tobytes(), batch
-        )
-        draw = jax.jit(partial(paired_plan, batch=batch, steps=self.steps))
-        held = jnp.asarray(rows)
-        self._weight = np.ones(batch, np.float32)
-
-        def epoch_rows(epoch: int) -> np.ndarray:
-            return np.asarray(draw(epoch_key(own, epoch), held, size))
-
-        # Threads ask for steps of this epoch and of the next.
-        self._epoch_rows = lru_cache(maxsize=2)(epoch_rows)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def step(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return row numbers [batch] and weights [batch] of a step, counted over all epochs."""
-        return self._epoch_rows(number // self.steps)[number % self.steps], self._weight
-
-
-class EvaluationPlan:
-    """Rows in order, each once; the last batch is padded with weight 0.
-
-    Args:
-      rows: int [n], of which the first `size` are valid.
-      size: number of valid rows.
-      batch: rows per step.
-    """
-
-    def __init__(self, rows: np.ndarray, size: int, *, batch: int):
-        self._rows, self.weights = map(np.asarray, evaluation_plan(jnp.asarray(rows), size, batch))
-        self.digest = _digest(self._rows.tobytes(), self.weights.tobytes(), batch)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def step(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return row numbers [batch] and weights [batch] of a step."""
-        return self._rows[number], self.weights[number]
-
-
 class RowStream(Iterator[Rows]):
     """Steps of a plan, read from a store by threads that run ahead.
 
@@ -184,7 +101,7 @@ class RowStream(Iterator[Rows]):
         source = _Steps(store, plan, reading.shard)
         options = grain.ReadOptions(num_threads=reading.threads, prefetch_buffer_size=reading.ahead)
         self._iterator = iter(grain.MapDataset.source(source).to_iter_dataset(options))
-        self._digest = _digest(store.digest, plan.digest)
+        self._digest = digest_of(store.digest, plan.digest)
 
     def __next__(self) -> Rows:
         """Return the next step's rows.
@@ -245,11 +162,18 @@ class _Steps:
 
     def __getitem__(self, number: int) -> Rows:
         rows, weight = self._plan.step(number)
-        return read_rows(self._store, rows[self._part], weight[self._part])
+        own = rows[self._part], weight[self._part]
+        return read_rows(self._store, *own, self._plan.part(number))
 
 
-def read_rows(store: Store, rows: np.ndarray, weight: np.ndarray) -> Rows:
+def read_rows(store: Store, rows: np.ndarray, weight: np.ndarray, part: Part | None = None) -> Rows:
     """Return rows [b] of a store with their weights [b].
+
+    Args:
+      store: the cohort on disk.
+      rows: int [b].
+      weight: [b], 0 = padding.
+      part: features to read of every view; None = all.
 
     Raises:
       InputError: a row number is outside of the store.
@@ -259,13 +183,26 @@ def read_rows(store: Store, rows: np.ndarray, weight: np.ndarray) -> Rows:
             f"expected row numbers from 0 to {len(store) - 1}, found {rows.min()} to {rows.max()}; "
             f"split the samples of {store.folder}"
         )
-    return Rows(
-        {view: store.read(view, rows) for view in store.features},
+    found = Rows(
+        {view: _read(store, view, rows, part) for view in store.features},
         store.conditionals(rows),
         store.labels(rows),
         np.asarray(rows, np.int32),
         np.asarray(weight, np.float32),
     )
+    if part is None:
+        return found
+    begin, place = (np.full(len(rows), n, np.int32) for n in (part.begin, part.number))
+    return found._replace(begin=begin, place=place)
+
+
+def _read(store: Store, view: str, rows: np.ndarray, part: Part | None) -> np.ndarray:
+    """Return rows of a view, or part of their features, padded with NaN to its width."""
+    if part is None:
+        return store.read(view, rows)
+    found = store.read(view, rows, slice(part.begin, part.end))
+    lacking = part.width - found.shape[1]
+    return np.pad(found, ((0, 0), (0, lacking)), constant_values=np.nan) if lacking else found
 
 
 def as_data(rows: Rows) -> Data:
@@ -278,8 +215,12 @@ def as_data(rows: Rows) -> Data:
 def as_batch(rows: Rows, standard: Standard) -> Batch:
     """Return the batch that `gather` gives for the same rows of a cohort in memory; traceable.
 
-    Nothing is gathered here, so rows that lie on several devices stay where they are.
+    Of windows it is that of `gather_window`. Nothing is gathered here, so rows that lie on several
+    devices stay where they are.
     """
+    if rows.begin is not None:
+        ((view, values),) = rows.values.items()
+        standard = standard.window(view, rows.begin[0], values.shape[1])
     real, names = jnp.asarray(rows.weight) > 0, list(rows.values)
     observed = {v: ~jnp.isnan(rows.values[v]) & real[:, None] for v in names}
     x = {v: jnp.where(observed[v], standard.apply(v, rows.values[v]), 0.0) for v in names}
@@ -290,12 +231,8 @@ def as_batch(rows: Rows, standard: Standard) -> Batch:
         conditionals=dict.fromkeys(names, jnp.asarray(rows.conditionals)),
         labels=dict.fromkeys(names, jnp.where(real, rows.labels, -1)),
         weight=dict.fromkeys(names, jnp.asarray(rows.weight)),
+        place={} if rows.place is None else dict.fromkeys(names, jnp.asarray(rows.place)),
     )
-
-
-def epoch_key(key: Key, epoch: Array | int) -> Key:
-    """Return the key that an epoch's plan is drawn with, from the run's key."""
-    return jax.random.fold_in(jax.random.fold_in(key, 2**31 - 1), epoch)
 
 
 def fit_scaling(
@@ -330,15 +267,6 @@ def view_scaling(store: Store, view: str, rows: np.ndarray) -> Scaling:
             yield Piece(values, *[np.ones(len(values), bool)] * 2)
 
     return view_statistics(store.features[view], pieces()).zscore()
-
-
-def _digest(*parts: bytes | str | int) -> str:
-    """Return 12 hexadecimal digits that name these parts."""
-    sha = hashlib.sha256()
-    for part in parts:
-        sha.update(part if isinstance(part, bytes) else str(part).encode())
-        sha.update(b"\0")
-    return sha.hexdigest()[:12]
 
 
 def _grain() -> Any:

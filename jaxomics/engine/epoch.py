@@ -61,7 +61,9 @@ def draw_plan(
     if sampling.kind == "windows":
         begins = _begins(sampling, data, (sampling.shift * epoch) % sampling.window)
         each = steps // len(begins)
-        return window_plan(key, rows, split.train_size, batch, each, begins, sampling.window)
+        return window_plan(
+            key, rows, split.train_size, batch, each, begins, sampling.window, sampling.ends
+        )
     if sampling.kind == "matched":
         member = members(rows, split.train_size, len(data.labels))
         pairs = match_plan(key, pairs_of(data), member, batch, steps)
@@ -88,7 +90,7 @@ def pairs_of(data: Data) -> Array:
 def _begins(sampling: Sampling, data: Data, offset: Array | int) -> Array:
     """Return the first feature of each window of the one view of the data."""
     (values,) = data.x.values()
-    return window_begins(values.shape[1], sampling.window, offset)
+    return window_begins(values.shape[1], sampling.window, offset, sampling.ends)
 
 
 def rows_present(model: Model, data: Data) -> Views:
@@ -145,7 +147,7 @@ def evaluate(
     if sampling.kind == "paired":
         rows, weights = evaluation_plan(valid, split.valid_size, batch)
     elif sampling.kind == "windows":
-        given = _begins(sampling, data, 0), sampling.window
+        given = _begins(sampling, data, 0), sampling.window, sampling.ends
         rows, weights = window_evaluation(valid, split.valid_size, batch, *given)
     else:
         rows, weights = spread_plan(valid, split.valid_size, batch * len(data.x))
@@ -168,8 +170,8 @@ def evaluate(
 def _batch(data: Data, standard: Standard, rows: Plan, weight: Any, layout: Layout | None) -> Batch:
     """Return rows of the data, split over devices if there is a layout."""
     if isinstance(rows, Windows):
-        begin = rows.begin[0]
-        batch = gather_window(data, standard, begin, rows.width, rows.rows, weight.rows)
+        given = rows.begin[0], rows.width, rows.rows, weight.rows, rows.ends
+        batch = gather_window(data, standard, *given)
     else:
         take: Any = gather_views if isinstance(rows, dict) else gather
         batch = take(data, standard, rows, weight)

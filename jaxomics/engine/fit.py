@@ -249,8 +249,7 @@ def run_shape(model: Model, train: Train, data: Data, split: Split) -> tuple[int
         return epoch_shape(train, smallest)
     if model.sampling.kind == "windows":
         (values,) = data.x.values()
-        steps, batch, length = epoch_shape(train, smallest)
-        return steps * window_count(values.shape[1], model.sampling.window), batch, length
+        return windowed_shape(model, train, smallest, values.shape[1])
     if model.sampling.kind == "matched":
         return epoch_shape(train, fewest_pairs(data, split))
     counts = rows_per_view(data, split)
@@ -295,6 +294,13 @@ def rows_per_view(data: Data, split: Split) -> dict[str, np.ndarray]:
         view: np.sum(np.asarray(jnp.any(seen, axis=1))[rows] & real, axis=1)
         for view, seen in data.observed.items()
     }
+
+
+def windowed_shape(model: Model, train: Train, size: int, features: int) -> tuple[int, int, int]:
+    """Return what `epoch_shape` does, where an epoch sees all windows of so many features."""
+    steps, batch, length = epoch_shape(train, size)
+    sampling = model.sampling
+    return steps * window_count(features, sampling.window, sampling.ends), batch, length
 
 
 def epoch_shape(train: Train, size: int) -> tuple[int, int, int]:

@@ -13,7 +13,8 @@ import numpy as np
 from flax import struct
 
 from jaxomics.data.batch import Standard
-from jaxomics.data.stream import EvaluationPlan, Rows, as_batch, as_data
+from jaxomics.data.plans import EvaluationPlan
+from jaxomics.data.stream import Rows, as_batch, as_data
 from jaxomics.engine.control import scheduled_rate, update_control
 from jaxomics.engine.devices import Layout
 from jaxomics.engine.epoch import movement, sample_players
@@ -56,6 +57,7 @@ class Parts(NamedTuple):
 
 def begin_carry(
     model: Model,
+    two: Rows,
     example: Rows,
     standard: Standard,
     hyper: Hyper,
@@ -67,9 +69,9 @@ def begin_carry(
     """Return the carry before the first step, drawn as in memory; it lies whole on all devices.
 
     Args:
-      example: two rows or more, the same in all processes.
+      two: two whole rows, the same in all processes.
+      example: what a step reads, likewise.
     """
-    two: Rows = jax.tree.map(lambda array: array[:2], example)
     split = Split(np.arange(2), 2, np.arange(0), 0)
     settings = placed(Settings(as_data(two), standard, split, hyper), layout)
     programs = jitted(make_programs(model, train, shape, layout=layout), layout)

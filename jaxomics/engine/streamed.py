@@ -39,11 +39,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxomics.data.batch import Standard
+from jaxomics.data.plans import Cut, EpochPlan, EvaluationPlan, Part
 from jaxomics.data.store import Store
 from jaxomics.data.stream import (
     READING,
-    EpochPlan,
-    EvaluationPlan,
     Reading,
     Rows,
     RowStream,
@@ -53,7 +52,7 @@ from jaxomics.data.stream import (
 from jaxomics.engine.checkpoint import Checkpoints
 from jaxomics.engine.devices import Device, Layout, make_layout
 from jaxomics.engine.drive import CALL_SECONDS, Recorder, check_finite, interruptible
-from jaxomics.engine.fit import epoch_shape, floats
+from jaxomics.engine.fit import epoch_shape, floats, windowed_shape
 from jaxomics.engine.log import Progress, rewind_lines, write_lines
 from jaxomics.engine.parts import Carry, Parts, begin_carry, compile_parts, make_parts
 from jaxomics.engine.processes import agree, from_writer, highest, is_writer
@@ -101,9 +100,9 @@ def fit_streamed(
       devices: where to train; see `default_devices`.
 
     Raises:
-      InputError: split or scaling do not fit the store, the model draws each view by itself,
-        trains in stages or surveys its data, the folder holds another run, or processes read
-        different stores or rows.
+      InputError: split or scaling do not fit the store, the model draws each view by itself or
+        pairs, trains in stages or surveys its data, the folder holds another run, or processes
+        read different stores or rows.
       NonFiniteError: a loss became infinite or NaN.
     """
     if reading.shard is not None:
@@ -111,35 +110,27 @@ def fit_streamed(
             "expected a reading without a shard, since parts follow from the processes of JAX, "
             f"found {reading.shard}; leave it out"
         )
-    if model.sampling.kind != "paired" or model.level is not None:
-        raise InputError(
-            "expected a model that draws all views of a sample together, found one that draws "
-            "windows of a view, or draws each view by itself; train it in memory, with fit"
-        )
-    if model.stages:
-        raise InputError(
-            "expected a model that trains in one stage, found one in "
-            f"{len(model.stages)}; train it in memory, with fit"
-        )
-    if model.survey is not None:
-        raise InputError(
-            "expected a model that needs no look at all training rows at once, found one that "
-            "surveys them first; train it in memory, with fit"
-        )
+    _check_model(model)
     _check_features(source, standard)
-    shape = steps, batch, _ = epoch_shape(train, int(split.train_size))
+    rows, size, cut = np.asarray(split.train), int(split.train_size), _cut(model, source)
+    shape = epoch_shape(train, size)
+    if cut is not None:
+        shape = windowed_shape(model, train, size, cut.features)
+    steps, batch, _ = shape
     hyper = floats(hyper)
-    rows, size = np.asarray(split.train), int(split.train_size)
     layout = make_layout(1, devices, batch=batch)
-    example = read_rows(source, rows[:batch], np.ones(batch, np.float32))
-    carry = begin_carry(model, example, standard, hyper, train, key, shape, layout)
+    part = None if cut is None else Part(0, cut.width, 0, cut.width)
+    example = read_rows(source, rows[:batch], np.ones(batch, np.float32), part)
+    two = read_rows(source, rows[:2], np.ones(2, np.float32))
+    carry = begin_carry(model, two, example, standard, hyper, train, key, shape, layout)
     run_key = layout.home(carry.state.key)
-    plan = EpochPlan(run_key, rows, size, batch=batch, epochs=train.epochs)
+    plan = EpochPlan(run_key, rows, size, batch=batch, epochs=train.epochs, cut=cut)
     agree(f"{source.digest} {plan.digest}", "store, training rows and seed")
     reading = shared_reading(reading)
     valid = None
     if len(split.valid):
-        valid = EvaluationPlan(np.asarray(split.valid), int(split.valid_size), batch=batch)
+        held = np.asarray(split.valid), int(split.valid_size)
+        valid = EvaluationPlan(*held, batch=batch, cut=cut)
     with ExitStack() as stack:
         stream = stack.enter_context(closing(RowStream(source, plan, reading)))
         assess = partial(RowStream, source, valid, reading) if valid else None
@@ -153,6 +144,39 @@ def fit_streamed(
         parts = compile_parts(parts, carry, layout.feed(share), (standard, hyper), valid, layout)
         run.seconds["compile"] = time.perf_counter() - begun
         return run.drive(parts, carry)
+
+
+def _check_model(model: Model) -> None:
+    """Raise unless a model can be trained from disk."""
+    if model.sampling.kind not in ("paired", "windows"):
+        raise InputError(
+            "expected a model that draws all views of a sample together, found one that draws "
+            "matched samples, or each view by itself; train it in memory, with fit"
+        )
+    if model.level is not None:
+        raise InputError(
+            "expected one network, found one behind a first level that is trained ahead; train "
+            "both with levels.fit_stored_levels"
+        )
+    if model.stages:
+        raise InputError(
+            "expected a model that trains in one stage, found one in "
+            f"{len(model.stages)}; train it in memory, with fit"
+        )
+    if model.survey is not None:
+        raise InputError(
+            "expected a model that needs no look at all training rows at once, found one that "
+            "surveys them first; train it in memory, with fit"
+        )
+
+
+def _cut(model: Model, source: Store) -> Cut | None:
+    """Return how a run cuts the one view of its store into windows; None = not at all."""
+    sampling = model.sampling
+    if sampling.kind != "windows":
+        return None
+    (names,) = source.features.values()
+    return Cut(len(names), sampling.window, sampling.shift, sampling.ends)
 
 
 def _check_features(source: Store, standard: Standard) -> None:

@@ -20,26 +20,22 @@ first ones. Where one window would hold all peaks, one VAE of peaks stands for b
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from itertools import accumulate
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import struct
 
-from jaxomics.data.batch import Batch, DataSpec, ViewSpec
+from jaxomics.data.batch import DataSpec, ViewSpec
 from jaxomics.errors import InputError, unknown
 from jaxomics.losses.huber import Reduction
-from jaxomics.models.atac_networks import ConvVae
-from jaxomics.models.base import Aux, Model, Player, Sampling, Tasks, Variables
-from jaxomics.models.bulk import VAE, clipped_adam, vae_loss
+from jaxomics.models.atac_networks import ConvVae, PlacedVae
+from jaxomics.models.atac_tune import tune_model
+from jaxomics.models.base import Model, Sampling, Variables
 from jaxomics.models.bulk_networks import Norm, StackVae
+from jaxomics.models.one_view import Network, OneView, one_view_model
 from jaxomics.models.windows import Window, with_windows
-from jaxomics.nn.latent import draw
-from jaxomics.nn.start import start
-from jaxomics.types import Array, Collections, Key, Params, Views
-
-Network = StackVae | ConvVae
-"""A VAE of one profile per sample."""
+from jaxomics.types import Array
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,10 @@ class Config:
       latent: size of z.
       norm: `batch` or `layer`.
       reduction: of the error over features, see `bulk.Config`.
+      by_chromosome: end windows with the chromosome, which the feature table names.
+      window_embedding: numbers of a learned vector that tells the first network which window it
+        has; 0 = none.
+      finetune: train both networks together in the end, see `atac_tune`.
     """
 
     atac: str = ""
@@ -70,6 +70,9 @@ class Config:
     latent: int = 512
     norm: Norm = "batch"
     reduction: Reduction = "sum"
+    by_chromosome: bool = False
+    window_embedding: int = 0
+    finetune: bool = False
 
     def __post_init__(self) -> None:
         """Check names."""
@@ -81,6 +84,11 @@ class Config:
     def modelled(self, views: Sequence[str]) -> tuple[str, ...]:
         """Return which of the views are modelled."""
         return (peaks_view(self.atac, views),)
+
+    @property
+    def grouped(self) -> tuple[str, ...]:
+        """Views whose chromosomes the model wants to know."""
+        return grouped_views(self)
 
 
 class Hyper(struct.PyTreeNode):
@@ -117,17 +125,51 @@ def peaks_view(name: str, views: Sequence[str]) -> str:
     return "atac" if "atac" in views else views[0]
 
 
-def present(batch: Batch, view: str) -> Array:
-    """Return float [b]: 1 where a row is no padding and has any value of the view."""
-    return batch.weight[view] * jnp.any(batch.observed[view], axis=1).astype(jnp.float32)
+def grouped_views(config: Any) -> tuple[str, ...]:
+    """Return the views whose chromosomes a model of windows wants to know."""
+    return (config.atac or "atac",) if config.by_chromosome else ()
 
 
 def window_of(config: Any, view: ViewSpec) -> Window | None:
-    """Return how a view is cut into windows; None = it is read as a whole."""
+    """Return how a view is cut into windows; None = it is read as a whole.
+
+    Raises:
+      InputError: windows are to end with chromosomes, which are not known or not in order.
+    """
     if not config.window or view.features <= config.window:
         return None
-    network = StackVae(config.window, config.first_hidden, config.first_latent, config.norm)
-    return Window(view.name, view.features, config.window, config.first_latent, network)
+    vae = config.window, config.first_hidden, config.first_latent, config.norm
+    ends = chromosome_ends(view) if config.by_chromosome else ()
+    window = Window(view.name, view.features, config.window, config.first_latent,
+                    StackVae(*vae), ends)  # fmt: skip
+    if not config.window_embedding:
+        return window
+    told = {"windows": window.count, "vector": config.window_embedding}
+    return window._replace(network=PlacedVae(*vae, **told))
+
+
+def chromosome_ends(view: ViewSpec) -> tuple[int, ...]:
+    """Return where chromosomes end among the peaks of a view.
+
+    Raises:
+      InputError: no peak has a chromosome, or they are not in the order of chromosomes.
+
+    >>> chromosome_ends(ViewSpec("atac", 5, groups=((0, 1, 2), (3, 4))))
+    (3, 5)
+    """
+    if not view.groups:
+        raise InputError(
+            f"expected chromosomes of the peaks of view {view.name}, found none; add a feature "
+            f"table (features_{view.name}) with a column chrom, name the view with --atac, or "
+            "leave --by-chromosome out"
+        )
+    columns = [column for group in view.groups for column in group]
+    if columns != list(range(view.features)):
+        raise InputError(
+            f"expected the peaks of view {view.name} in the order of chromosomes, found another "
+            "order; take --order known, which sorts them, or leave --by-chromosome out"
+        )
+    return tuple(accumulate(len(group) for group in view.groups))
 
 
 def network_of(config: Any, view: ViewSpec, window: Window | None) -> Network:
@@ -139,87 +181,13 @@ def network_of(config: Any, view: ViewSpec, window: Window | None) -> Network:
     )
 
 
-class OneView(NamedTuple):
-    """A VAE of one view as pure functions of parameters and batches.
-
-    Attributes:
-      name: of the view.
-      network: the module.
-      reduction: of the error.
-    """
-
-    name: str
-    network: Any
-    reduction: Reduction
-
-    def init(self, key: Key, batch: Batch) -> Variables:
-        """Return fresh parameters, and running statistics if there are any."""
-        features = getattr(self.network, "features", batch.x[self.name].shape[1])
-        drawn = start(self.network, key, jnp.zeros((2, features)), jnp.ones(2))
-        return Variables({VAE: drawn["params"]}, _kept(drawn.get("batch_stats", {})))
-
-    def run(self, params: Params, statistics: Any, *given: Any, method: Any) -> tuple[Any, Any]:
-        """Return what a method gives, and the statistics after it."""
-        variables = {"params": params, "batch_stats": statistics}
-        output, new = self.network.apply(variables, *given, method=method, mutable=["batch_stats"])
-        return output, new.get("batch_stats", {})
-
-    def loss(
-        self,
-        params: Params,
-        collections: Collections,
-        batch: Batch,
-        key: Key,
-        hyper: Hyper,
-        *,
-        train: bool,
-    ) -> tuple[Array, Aux]:
-        """Return Huber + beta KL of the view."""
-        kind, view = type(self.network), self.name
-        own, x, weight = params[VAE], batch.x[view], present(batch, view)
-        (mean, variance), statistics = self.run(
-            own, collections.get(VAE, {}), x, weight, train, method=kind.encode
-        )
-        z = draw(key, mean, variance) if train else mean
-        output, statistics = self.run(own, statistics, z, weight, train, method=kind.decode)
-        total, metrics = vae_loss(
-            output, x, batch.observed[view], weight, mean, variance, hyper, self.reduction
-        )
-        return total, Aux(metrics, _kept(statistics) if train else {})
-
-    def encode(self, params: Params, collections: Collections, batch: Batch) -> tuple[Array, Array]:
-        """Return mean and variance of z."""
-        given = batch.x[self.name], batch.weight[self.name], False
-        statistics = collections.get(VAE, {})
-        return self.run(params[VAE], statistics, *given, method=type(self.network).encode)[0]
-
-    def decode(
-        self, params: Params, collections: Collections, z: Array, conditionals: Array
-    ) -> Views:
-        """Return the view [b, features] of latents."""
-        given = z, jnp.ones(len(z)), False
-        statistics = collections.get(VAE, {})
-        output, _ = self.run(params[VAE], statistics, *given, method=type(self.network).decode)
-        return {self.name: output}
-
-
-def _kept(statistics: Any) -> Collections:
-    """Return running statistics as a collection; none where there are none."""
-    return {VAE: statistics} if statistics else {}
-
-
-def one_view_model(name: str, network: Network, config: Any) -> Model:
-    """Return a VAE of one view as a model."""
-    own = OneView(name, network, config.reduction)
-    player = Player(VAE, own.loss, clipped_adam)
-    return Model(own.init, (player,), tasks=Tasks(own.encode, own.decode))
-
-
 def first_level(config: Any, window: Window) -> Model:
     """Return the VAE of windows as a model of a batch that holds one window."""
     model = one_view_model(window.view, window.network, config)
     return model._replace(
-        sampling=Sampling("windows", window=window.width, shift=config.shift % window.width)
+        sampling=Sampling(
+            "windows", window=window.width, shift=config.shift % window.width, ends=window.ends
+        )
     )
 
 
@@ -233,8 +201,12 @@ def build(config: Config, spec: DataSpec) -> Model:
     (name,) = config.modelled(spec.names)
     (view,) = (view for view in spec.views if view.name == name)
     window = window_of(config, view)
-    rest = one_view_model(name, network_of(config, view, window), config)
-    return rest if window is None else with_windows(window, first_level(config, window), rest)
+    network = network_of(config, view, window)
+    rest = one_view_model(name, network, config)
+    if window is None:
+        return rest
+    tune = tune_model(window, OneView(name, network, config.reduction)) if config.finetune else None
+    return with_windows(window, first_level(config, window), rest, tune)
 
 
 def export_windows(window: Window, variables: Variables, x: Array) -> Array:

@@ -4,12 +4,45 @@ Nagaraj et al. 2023. Each window of neighbouring peaks comes as the latent mean 
 windows are a sequence along the genome, the numbers of a window its channels.
 """
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxomics.models.bulk_networks import Norm, Posterior, Stack, normed
+from jaxomics.models.bulk_networks import Norm, Posterior, Stack, StackVae, normed
 from jaxomics.nn.mlp import Dense
 from jaxomics.types import Array
+
+
+class PlacedVae(StackVae):
+    """A VAE of windows that is told which one it reads or writes, by a learned vector.
+
+    Attributes:
+      windows: how many there are.
+      vector: length of the vector.
+    """
+
+    windows: int = 1
+    vector: int = 16
+
+    def setup(self) -> None:
+        """Name the vectors `place`, beside the parts of the VAE."""
+        super().setup()
+        self.place = Dense(self.vector)
+
+    def encode(
+        self, x: Array, weight: Array, train: bool, place: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Return mean and variance of z, both [b, latent], of x [b, features] of a window [b]."""
+        return super().encode(self._beside(x, place), weight, train)
+
+    def decode(self, z: Array, weight: Array, train: bool, place: Array | None = None) -> Array:
+        """Return the reconstruction [b, features] of latents [b, latent] of a window [b]."""
+        return super().decode(self._beside(z, place), weight, train)
+
+    def _beside(self, x: Array, place: Array | None) -> Array:
+        """Return x with the vectors of its windows; without a number that of the first one."""
+        number = jnp.zeros(len(x), jnp.int32) if place is None else place
+        return jnp.concatenate([x, self.place(jax.nn.one_hot(number, self.windows))], axis=1)
 
 
 class Neighbours(nn.Module):

@@ -78,6 +78,8 @@ class Sampling(NamedTuple):
       views: under `matched`, the views of the first and the second row of a pair.
       window: features of a window; an epoch sees every window with all rows.
       shift: in epoch e = 0, 1, ... windows begin (shift e) mod window later.
+      ends: of sections of the features that no window crosses, the last one their number; () = one
+        section.
     """
 
     kind: Literal["paired", "per_view", "matched", "windows"] = "paired"
@@ -86,6 +88,7 @@ class Sampling(NamedTuple):
     views: tuple[str, str] = ("", "")
     window: int = 0
     shift: int = 0
+    ends: tuple[int, ...] = ()
 
 
 class Codes(NamedTuple):
@@ -186,6 +189,20 @@ class Shared(NamedTuple):
     run: Callable[..., tuple[Any, Any]]
 
 
+class Tune(NamedTuple):
+    """How a first level and the rest of a model are trained together, after each alone.
+
+    Attributes:
+      model: both, of data as they are; it is never started afresh.
+      begin: (variables of the first level, of the rest) -> variables of both.
+      end: variables of both -> (of the first level, of the rest).
+    """
+
+    model: "Model"
+    begin: Callable[[Variables, Variables], Variables]
+    end: Callable[[Variables], tuple[Variables, Variables]]
+
+
 class Level(NamedTuple):
     """A network that is trained alone, ahead of the rest of a model, and then frozen.
 
@@ -196,6 +213,7 @@ class Level(NamedTuple):
         model is trained on.
       keep: variables of the network -> collections of the whole model, beside those of the rest.
       rest: what is trained then; the whole model does the same on data as they are.
+      tune: how both are trained together in the end; None = they are not.
     """
 
     view: str
@@ -203,6 +221,7 @@ class Level(NamedTuple):
     read: Callable[..., tuple[Any, Any]]
     keep: Callable[[Variables], Collections]
     rest: "Model"
+    tune: Tune | None = None
 
 
 class Model(NamedTuple):

@@ -34,11 +34,12 @@ from flax import struct
 from jaxomics.data.batch import DataSpec, ViewSpec
 from jaxomics.errors import InputError, unknown
 from jaxomics.losses.huber import Reduction
-from jaxomics.models.atac import OneView, first_level, network_of, peaks_view, window_of
+from jaxomics.models.atac import first_level, grouped_views, network_of, peaks_view, window_of
 from jaxomics.models.base import Model, Player, Sampling, Stage, Tasks
 from jaxomics.models.bulk import VAE, clipped_adam
 from jaxomics.models.bulk_networks import Norm, StackVae
 from jaxomics.models.coembed_game import CRITIC, Critic, Game
+from jaxomics.models.one_view import OneView
 from jaxomics.models.windows import with_windows
 
 
@@ -53,7 +54,8 @@ class Config:
       generator: of the adversarial alignment: `negated` is the published loss, which is not
         bounded below; `flipped` is.
       pretrain: share of the epochs in which both VAEs are trained alone.
-      window, shift, first_hidden, first_latent, channels: of the peaks.
+      window, shift, first_hidden, first_latent, channels, by_chromosome, window_embedding: of the
+        peaks.
       hidden: layers of the VAE of ATAC.
       rna_hidden: layers of the VAE of RNA.
       latent: size of z.
@@ -76,6 +78,8 @@ class Config:
     latent: int = 512
     norm: Norm = "batch"
     reduction: Reduction = "sum"
+    by_chromosome: bool = False
+    window_embedding: int = 0
 
     def __post_init__(self) -> None:
         """Check names and the share."""
@@ -110,6 +114,11 @@ class Config:
         if rna not in left:
             raise unknown("view of RNA (--rna)", rna, left)
         return atac, rna
+
+    @property
+    def grouped(self) -> tuple[str, ...]:
+        """Views whose chromosomes the model wants to know."""
+        return grouped_views(self)
 
 
 class Hyper(struct.PyTreeNode):

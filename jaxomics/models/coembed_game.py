@@ -12,9 +12,9 @@ from flax import linen as nn
 from jaxomics.data.batch import Batch
 from jaxomics.losses.masked import masked_mean
 from jaxomics.losses.triplet import draw_triplets, triplet_loss
-from jaxomics.models.atac import OneView, present
 from jaxomics.models.base import Aux, Hyper, Variables
 from jaxomics.models.bulk import VAE, vae_loss
+from jaxomics.models.one_view import OneView, present
 from jaxomics.nn.latent import draw
 from jaxomics.nn.mlp import Dense
 from jaxomics.nn.start import start

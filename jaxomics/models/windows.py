@@ -5,13 +5,27 @@ are, or, much faster, in two fits one after another (`Level`): the network on wi
 model on the means that it gives.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxomics.data.batch import Batch, Data, Standard, gather_window
-from jaxomics.models.base import Aux, Hyper, Level, LossFn, Model, Player, Stage, Tasks, Variables
+from jaxomics.models.atac_networks import PlacedVae
+from jaxomics.models.base import (
+    Aux,
+    Hyper,
+    Level,
+    LossFn,
+    Model,
+    Player,
+    Stage,
+    Tasks,
+    Tune,
+    Variables,
+)
 from jaxomics.models.bulk import VAE
 from jaxomics.models.bulk_networks import StackVae
 from jaxomics.types import Array, Collections, Key, Params, Views
@@ -29,6 +43,8 @@ class Window(NamedTuple):
       width: features of a window.
       latent: numbers that the network makes of a window.
       network: a VAE of `width` features.
+      ends: of sections of the features that no window crosses, such as chromosomes, the last one
+        their number; () = one section.
     """
 
     view: str
@@ -36,34 +52,62 @@ class Window(NamedTuple):
     width: int
     latent: int
     network: StackVae
+    ends: tuple[int, ...] = ()
+
+    @property
+    def sections(self) -> tuple[tuple[int, int], ...]:
+        """First feature and end of each section."""
+        return tuple(pairwise((0, *(self.ends or (self.features,)))))
+
+    @property
+    def begins(self) -> np.ndarray:
+        """First feature of each window, int [windows]."""
+        return np.concatenate([np.arange(first, end, self.width) for first, end in self.sections])
 
     @property
     def count(self) -> int:
-        """Number of windows, the last one perhaps not full."""
-        return -(-self.features // self.width)
+        """Number of windows, the last one of a section perhaps not full."""
+        return len(self.begins)
 
-    def read(self, variables: Variables, part: Array) -> Array:
-        """Return the means [b, latent] of one window [b, width]."""
-        weight = jnp.ones(len(part))
-        return self.network.apply(_own(variables), part, weight, False, method=StackVae.encode)[0]  # pyright: ignore
+    def read(self, variables: Variables, part: Array, number: Array) -> Array:
+        """Return the means [b, latent] of one window [b, width], and of its number."""
+        given = part, jnp.ones(len(part)), False, *self._told(number, len(part))
+        return self.network.apply(_own(variables), *given, method=type(self.network).encode)[0]  # pyright: ignore
 
     def means(self, variables: Variables, x: Array) -> Array:
         """Return the means of all windows, [b, windows * latent], of a view [b, features]."""
-        padded = jnp.pad(x, ((0, 0), (0, self.count * self.width - self.features)))
-        parts = padded.reshape(len(x), self.count, self.width).swapaxes(0, 1)
-        found = jax.lax.map(lambda part: self.read(variables, part), parts)
+        padded = [
+            jnp.pad(x[:, first:end], ((0, 0), (0, (first - end) % self.width)))
+            for first, end in self.sections
+        ]
+        parts = jnp.concatenate(padded, axis=1).reshape(len(x), self.count, self.width)
+        numbered = parts.swapaxes(0, 1), jnp.arange(self.count)
+        found = jax.lax.map(lambda given: self.read(variables, *given), numbered)
         return found.swapaxes(0, 1).reshape(len(x), -1)
 
     def write(self, variables: Variables, means: Array) -> Array:
         """Return the view [b, features] that the network writes of the means of windows."""
-        own, weight = _own(variables), jnp.ones(len(means))
+        own, weight, kind = _own(variables), jnp.ones(len(means)), type(self.network)
 
-        def one(part: Array) -> Array:
-            return self.network.apply(own, part, weight, False, method=StackVae.decode)  # pyright: ignore
+        def one(given: tuple[Array, Array]) -> Array:
+            part, number = given
+            told = self._told(number, len(means))
+            return self.network.apply(own, part, weight, False, *told, method=kind.decode)  # pyright: ignore
 
         parts = means.reshape(len(means), self.count, self.latent).swapaxes(0, 1)
-        found = jax.lax.map(one, parts)
-        return found.swapaxes(0, 1).reshape(len(means), -1)[:, : self.features]
+        found = jax.lax.map(one, (parts, jnp.arange(self.count)))
+        laid = found.swapaxes(0, 1).reshape(len(means), -1)
+        places = np.searchsorted(self.begins, [first for first, _ in self.sections]) * self.width
+        written = [
+            laid[:, place : place + end - first]
+            for place, (first, end) in zip(places.tolist(), self.sections, strict=True)
+        ]
+        return jnp.concatenate(written, axis=1)
+
+    def _told(self, number: Array, rows: int) -> tuple[Array, ...]:
+        """Return what the network is told beside values: the number of the window [rows]."""
+        placed = isinstance(self.network, PlacedVae)
+        return (jnp.broadcast_to(number, (rows,)),) if placed else ()
 
 
 def _own(variables: Variables) -> dict[str, Any]:
@@ -78,7 +122,7 @@ def kept(variables: Variables) -> Collections:
 
 def frozen(collections: Collections) -> Variables:
     """Return the variables of the frozen network of a model."""
-    return Variables(**{"collections": {}} | collections[WINDOWS])
+    return Variables(**{"params": {}, "collections": {}} | collections[WINDOWS])
 
 
 def read_data(
@@ -109,12 +153,13 @@ def _read_all(window: Window, variables: Variables, data: Data, standard: Standa
     rows = jnp.arange(len(data.labels))
     weight = jnp.ones(len(rows))
 
-    def one(number: Array) -> Array:
-        begin = number * window.width
-        batch = gather_window(own, standard, begin, window.width, rows, weight)
-        return window.read(variables, batch.x[window.view])
+    def one(given: tuple[Array, Array]) -> Array:
+        begin, number = given
+        batch = gather_window(own, standard, begin, window.width, rows, weight, window.ends)
+        return window.read(variables, batch.x[window.view], number)
 
-    found = jax.lax.map(one, jnp.arange(window.count))
+    begins = jnp.asarray(window.begins, jnp.int32)
+    found = jax.lax.map(one, (begins, jnp.arange(window.count)))
     return found.swapaxes(0, 1).reshape(len(rows), -1)
 
 
@@ -123,13 +168,14 @@ def only(data: Data, view: str) -> Data:
     return data.replace(x={view: data.x[view]}, observed={view: data.observed[view]}, pairs=None)
 
 
-def with_windows(window: Window, first: Model, rest: Model) -> Model:
+def with_windows(window: Window, first: Model, rest: Model, tune: Tune | None = None) -> Model:
     """Return a model with a frozen network in front, which makes means of the windows of a view.
 
     Args:
       window: the network and its view.
       first: how the network is trained.
       rest: a model of the means in place of the view, and of other views.
+      tune: how both are trained together in the end; None = they are not.
     """
     view = window.view
 
@@ -166,7 +212,7 @@ def with_windows(window: Window, first: Model, rest: Model) -> Model:
         return tuple(player._replace(loss=behind(player.loss)) for player in players)
 
     stages = tuple(Stage(moved(s.players), s.share, s.sampling) for s in rest.stages)
-    level = Level(view, first, lambda *given: read_data(window, *given), kept, rest)
+    level = Level(view, first, lambda *given: read_data(window, *given), kept, rest, tune)
     return rest._replace(
         init=init,
         players=moved(rest.players),

@@ -15,19 +15,12 @@ from grain.sharding import ShardByJaxProcess, ShardOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxomics.data.batch import Data, Standard, gather, make_data
+from jaxomics.data.batch import Data, Standard, gather, gather_window, make_data
+from jaxomics.data.plans import Cut, EpochPlan, EvaluationPlan, epoch_key
 from jaxomics.data.sampling import paired_plan
+from jaxomics.data.selected import select_features
 from jaxomics.data.store import Store, write_arrays
-from jaxomics.data.stream import (
-    EpochPlan,
-    EvaluationPlan,
-    Reading,
-    RowStream,
-    as_batch,
-    epoch_key,
-    fit_scaling,
-    view_scaling,
-)
+from jaxomics.data.stream import Reading, RowStream, as_batch, fit_scaling, view_scaling
 from jaxomics.errors import InputError
 
 SCRIPT = Path(__file__).with_name("wide_epoch.py")
@@ -86,6 +79,32 @@ def test_batches_are_what_gather_gives(store: Store, data: Data, standard: Stand
             expected = gather(data, standard, chosen, weight)
             chex.assert_trees_all_equal(as_batch(rows, standard), expected)
             chex.assert_trees_all_equal_dtypes(as_batch(rows, standard), expected)
+
+
+def test_windows_are_what_gather_window_gives(arrays: tuple, tmp_path: Path):
+    """Of a store of 7 of 9 columns, in 2 sections, windows of 3 that move by 2 between epochs."""
+    values = arrays[0]["drug"].repeat(3, axis=1)
+    store = write_arrays({"v": values}, tmp_path / "store")
+    kept = pd.Index(["0", "1", "3", "4", "6", "7", "8"])
+    part = select_features(store, {"v": kept}, np.zeros((COUNT, 0)), np.full(COUNT, -1))
+    data = make_data({"v": values[:, kept.astype(int)]})
+    standard, ends = fit_scaling(part, TRAIN), (4, 7)
+    cut = Cut(7, 3, shift=2, ends=ends)
+    given = jax.random.key(0), TRAIN, 9
+    train = EpochPlan(*given, batch=4, epochs=2, cut=cut)
+    held = EvaluationPlan(TRAIN, 9, batch=4, cut=cut)
+    assert (len(train), train.steps, len(held)) == (12, 6, 9)
+    expect = jax.jit(gather_window, static_argnums=(3, 6))
+    as_one, begins = jax.jit(as_batch), {}
+    for plan in (train, held):
+        for number, rows in enumerate(RowStream(part, plan)):
+            chosen, weight = map(jnp.asarray, plan.step(number))
+            begin = jnp.int32(rows.begin[0])
+            expected = expect(data, standard, begin, 3, chosen, weight, ends)
+            chex.assert_trees_all_close(as_one(rows, standard), expected, rtol=1e-6)
+            epoch = number // 6 if plan is train else "held out"
+            begins.setdefault(epoch, set()).add(int(begin))
+    assert begins == {0: {0, 3, 4}, 1: {2, 0, 6}, "held out": {0, 3, 4}}
 
 
 def test_evaluation_sees_each_row_once(store: Store):

@@ -12,8 +12,9 @@ import jax
 import numpy as np
 
 from jaxomics.data import store as module
+from jaxomics.data.plans import EpochPlan
 from jaxomics.data.store import Store
-from jaxomics.data.stream import EpochPlan, RowStream, as_batch, fit_scaling
+from jaxomics.data.stream import RowStream, as_batch, fit_scaling
 
 ROWS, FEATURES, BATCH = 5120, 20_000, 32
 

@@ -125,7 +125,7 @@ def test_evaluation_counts_every_sample_once(data: Data, standard: Standard):
 def test_streaming_is_refused(standard: Standard, tmp_path: Any):
     store = write_arrays({view: np.ones((4, 2)) for view in SIZES}, tmp_path / "store")
     split = Split(np.arange(4), 4, np.arange(0), 0)
-    with pytest.raises(InputError, match="draws each view by itself; train it in memory"):
+    with pytest.raises(InputError, match="or each view by itself; train it in memory"):
         fit_streamed(
             counting(Sampling("per_view")), store, standard, split, Rate(),
             Train(), key=jax.random.key(0),

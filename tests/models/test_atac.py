@@ -1,20 +1,33 @@
 """Windows of peaks: their number at full size, padding, the frozen level, bad input."""
 
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxomics.data.batch import Data, DataSpec, Standard, ViewSpec, gather, gather_window
-from jaxomics.engine.state import Split, Train
+from jaxomics.engine.drive import Recorder
+from jaxomics.engine.log import read_lines
+from jaxomics.engine.state import FitResult, Split, Train
 from jaxomics.errors import InputError
-from jaxomics.levels import fit_levels
-from jaxomics.models.atac import Config, Hyper, build, export_windows, peaks_view
+from jaxomics.levels import fit_both, fit_levels
+from jaxomics.models.atac import (
+    Config,
+    Hyper,
+    build,
+    chromosome_ends,
+    export_windows,
+    peaks_view,
+    window_of,
+)
 from jaxomics.models.base import Model, Variables
-from jaxomics.models.windows import frozen
+from jaxomics.models.bulk_networks import StackVae
+from jaxomics.models.windows import Window, frozen
 
 PEAKS, ROWS = 11, 6
 SMALL: dict[str, Any] = {
@@ -57,6 +70,17 @@ def model() -> Model:
     return build(Config(**SMALL), DataSpec((ViewSpec("atac", PEAKS),)))
 
 
+CHROMOSOMES = ViewSpec("atac", PEAKS, groups=(tuple(range(5)), tuple(range(5, PEAKS))))
+"""Windows of 4 of two chromosomes with 5 and 6 peaks: 4 and 1, 4 and 2."""
+
+
+@pytest.fixture(scope="module")
+def placed() -> Model:
+    """Windows end with chromosomes, and the network is told which one it has."""
+    told = {"by_chromosome": True, "window_embedding": 2, "finetune": True}
+    return build(Config(**SMALL | told), DataSpec((CHROMOSOMES,)))
+
+
 def test_full_size_has_113_windows_and_57856_numbers():
     full = build(Config(), DataSpec((ViewSpec("atac", 562_709),)))
     assert full.level is not None
@@ -89,20 +113,23 @@ def test_a_window_beyond_the_last_peak_is_padded(data: Data, standard: Standard)
     np.testing.assert_allclose(inside.x["atac"], whole[:, 3:7], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("which", "windows"), [("model", 3), ("placed", 4)])
 def test_the_whole_model_equals_the_rest_on_what_the_level_reads(
-    model: Model, data: Data, standard: Standard
+    which: str, windows: int, data: Data, standard: Standard, request: pytest.FixtureRequest
 ):
+    model: Model = request.getfixturevalue(which)
     rows, weight = jnp.array([0, 2, 5]), jnp.ones(3)
     batch = gather(data, standard, rows, weight)
     params, collections = jax.jit(model.init)(jax.random.key(0), batch)
     level = model.level
     assert level is not None
     read, scaling = level.read(frozen(collections), data, standard)
-    assert read.x["atac"].shape == (ROWS, 3 * 2)
-    np.testing.assert_allclose(
-        export_windows(_window(), frozen(collections), batch.x["atac"])[:2],
-        read.x["atac"][rows[:2]], rtol=1e-4, atol=1e-6,
-    )  # fmt: skip
+    assert read.x["atac"].shape == (ROWS, windows * 2)
+    if which == "model":
+        np.testing.assert_allclose(
+            export_windows(_window(), frozen(collections), batch.x["atac"])[:2],
+            read.x["atac"][rows[:2]], rtol=1e-4, atol=1e-6,
+        )  # fmt: skip
     hyper, key = Hyper(), jax.random.key(1)
     given = params, collections
 
@@ -118,9 +145,51 @@ def test_the_whole_model_equals_the_rest_on_what_the_level_reads(
 
 
 def _window() -> Any:
-    from jaxomics.models.atac import window_of
-
     return window_of(Config(**SMALL), ViewSpec("atac", PEAKS))
+
+
+class Same:
+    """In place of a network: what it reads it writes."""
+
+    encode = staticmethod(lambda x: (x, x))
+    decode = staticmethod(lambda x: x)
+
+    def apply(self, variables: Any, x: Any, *given: Any, method: Any) -> Any:
+        return method(x)
+
+
+def test_windows_that_end_with_chromosomes_come_back_in_place():
+    window = Window("atac", PEAKS, 4, 4, cast("StackVae", Same()), chromosome_ends(CHROMOSOMES))
+    assert window.begins.tolist() == [0, 4, 5, 9]
+    x = jnp.arange(1.0, 1 + 2 * PEAKS).reshape(2, PEAKS)
+    means = window.means(Variables({"vae": {}}, {}), x)
+    assert means[0].tolist() == [1, 2, 3, 4, 5, 0, 0, 0, 6, 7, 8, 9, 10, 11, 0, 0]
+    np.testing.assert_array_equal(window.write(Variables({"vae": {}}, {}), means), x)
+
+
+def test_both_levels_move_together_and_come_apart_again(
+    placed: Model, data: Data, standard: Standard, tmp_path: Path
+):
+    level, batch = placed.level, gather(data, standard, jnp.arange(3), jnp.ones(3))
+    assert level is not None
+    assert level.tune is not None
+    params, collections = jax.jit(placed.init)(jax.random.key(0), batch)
+    levels = frozen(collections), Variables(params, {})
+    fits = [
+        FitResult(*own, cast("Any", None), cast("Any", None), [], {"run": 1.0}) for own in levels
+    ]
+    split, train = Split(np.arange(5), 5, np.arange(0), 0), Train(epochs=30, batch_size=5)
+    found = fit_both(
+        level.tune, *fits, data, standard, split, Hyper(), train, key=jax.random.key(1),
+        recorder=Recorder(tmp_path),
+    )  # fmt: skip
+    rows = read_lines(tmp_path / "finetune" / "metrics.jsonl")
+    assert rows[-1]["loss"] < 0.9 * rows[0]["loss"]
+    for before, after in zip(fits, found, strict=True):
+        chex.assert_trees_all_equal_shapes(before.params, after.params)
+        for part in ("encoder", "decoder"):
+            old, new = (fit.params["vae"][part]["linear_0"]["kernel"] for fit in (before, after))
+            assert float(jnp.max(jnp.abs(new - old))) > 1e-3
 
 
 def test_levels_train_one_after_the_other(model: Model, data: Data, standard: Standard):
@@ -160,6 +229,11 @@ def test_bad_input():
         peaks_view("", ("rna", "drug"))
     with pytest.raises(InputError, match="norm"):
         Config(norm="group")  # pyright: ignore
+    shuffled = ViewSpec("atac", PEAKS, groups=((0, 2), (1, *range(3, PEAKS))))
+    for view, told in ((ViewSpec("atac", PEAKS), "found none; add a feature table"),
+                       (shuffled, "found another order; take --order known")):  # fmt: skip
+        with pytest.raises(InputError, match=told):
+            build(Config(**SMALL | {"by_chromosome": True}), DataSpec((view,)))
     with pytest.raises(InputError, match="ensemble of 1"):
         fit_levels(
             build(Config(**SMALL), DataSpec((ViewSpec("atac", PEAKS),))),

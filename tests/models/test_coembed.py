@@ -9,12 +9,13 @@ import pytest
 
 from jaxomics.data.batch import Batch, DataSpec, Standard, ViewSpec, gather_views, make_data
 from jaxomics.errors import InputError
-from jaxomics.models.atac import OneView, network_of
+from jaxomics.models.atac import network_of
 from jaxomics.models.base import Variables, stage_models
 from jaxomics.models.bulk import VAE
 from jaxomics.models.bulk_networks import StackVae
 from jaxomics.models.coembed import Config, Hyper, build
 from jaxomics.models.coembed_game import CRITIC, ENCODING, Critic, Game
+from jaxomics.models.one_view import OneView
 
 SPEC = DataSpec((ViewSpec("rna", 5), ViewSpec("atac", 4)), classes=("a", "b"))
 SMALL: dict[str, Any] = {"hidden": (6,), "rna_hidden": (6,), "latent": 3, "norm": "layer"}
