@@ -3,17 +3,24 @@
 Where no training sample of a view is of some class, nothing tells a classifier what that class
 looks like there: it spreads its samples over the classes that it knows. But the view's own
 network does not know them either, and writes them badly. With the residual r = x - D(E(x)) of a
-view, Q the leading principal directions of r over training samples and s the standard deviation
-of what they leave,
+view, each feature divided by its standard deviation, and C its covariance over training samples,
 
-    u = log mean_f ((r - Q Q' r) / s)^2,       t = (u - mean u) / sd u
+    u = log (r' C^-1 r / cells),       t = (u - mean u) / sd u
 
-where mean and standard deviation are those of training samples that had no part in Q and s. A
-sample is new to the degree sigmoid(4 (t - 3.5)): that share of its probability goes to the
-classes that the view has not seen, the rest to those that it has, each in the proportions that
-the classifier gives. Methods of this kind score distances within features of a network (Lee et
-al. 2018, "A simple unified framework for detecting out-of-distribution samples"); here the
-residual is scored, since a latent space keeps what known classes differ by.
+where mean and standard deviation are those of training samples that had no part in C. A sample is
+new to the degree sigmoid(4 (t - 4)): that share of its probability goes to the classes that the
+view has not seen, the rest to those that it has, each in the proportions that the classifier
+gives. Lee et al. 2018 ("A simple unified framework for detecting out-of-distribution samples and
+adversarial attacks") take such a distance between features within a network; here it is one of
+residuals, since a latent space keeps what known classes differ by.
+
+C is shrunk towards equal variances as Ledoit and Wolf (2004) have it,
+
+    C = (1 - a) S + a m I = m a (I + V diag(1 / ridge) V'),     S V = V diag(l),
+    ridge_k = a m / ((1 - a) l_k),
+
+so its inverse needs no more than the leading directions V. Cells that were not measured have no
+part: C is then that of the measured ones.
 
 Nothing is done in a view with unlabelled training samples, which may be of any class.
 """
@@ -23,6 +30,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from jaxomics.data.batch import Data, Standard
 from jaxomics.inference import Member, complete, pick
@@ -30,11 +38,8 @@ from jaxomics.models.base import Model
 
 LEAST = 50
 """Training samples of a view below which nobody can say what is unusual there."""
-MOST_DIRECTIONS = 50
-SAMPLES_PER_DIRECTION = 20
-RIDGE = 1e-2
-"""Keeps weights of directions finite where hardly a cell was measured."""
-THRESHOLD = 3.5
+MOST_DIRECTIONS = 200
+THRESHOLD = 4.0
 STEEPNESS = 4.0
 
 
@@ -43,15 +48,17 @@ class Novelty(NamedTuple):
 
     Attributes:
       seen: bool [classes], those that the view was trained on.
-      directions: Q [features, directions].
-      scale: s [features].
+      scale: standard deviation of the residual [features].
+      directions: V [features, directions].
+      ridge: [directions].
       centre: mean of u.
       spread: standard deviation of u.
     """
 
     seen: np.ndarray
-    directions: np.ndarray
     scale: np.ndarray
+    directions: np.ndarray
+    ridge: np.ndarray
     centre: np.ndarray
     spread: np.ndarray
 
@@ -62,14 +69,14 @@ class Novelty(NamedTuple):
           residual: [samples, features].
           observed: bool, likewise.
         """
-        score = _score(residual, observed, self.directions, self.scale)
+        score = _score(residual, observed, self.scale, self.directions, self.ridge)
         return expit(STEEPNESS * ((score - self.centre) / self.spread - THRESHOLD))
 
     def share(self, chances: np.ndarray, new: np.ndarray) -> np.ndarray:
         """Return probabilities [samples, classes] in which unseen classes have the share `new`.
 
         >>> none = np.zeros(0)
-        >>> view = Novelty(np.array([True, True, False]), none, none, none, none)
+        >>> view = Novelty(np.array([True, True, False]), *[none] * 5)
         >>> view.share(np.array([[0.5, 0.3, 0.2]]), np.array([0.9])).round(4).tolist()
         [[0.0625, 0.0375, 0.9]]
         """
@@ -138,35 +145,40 @@ def residuals(
 
 
 def _calibrate(residual: np.ndarray, observed: np.ndarray, seen: np.ndarray, seed: int) -> Novelty:
-    """Learn directions and scale on one half of the rows, mean and spread on the other."""
+    """Learn the covariance on one half of the rows, mean and spread of u on the other."""
     order = np.random.default_rng(seed).permutation(len(residual))
     half, other = order[::2], order[1::2]
-    values = np.where(observed[half], residual[half], 0.0)
-    count = min(MOST_DIRECTIONS, len(half) // SAMPLES_PER_DIRECTION, values.shape[1] // 4)
-    vectors = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)[2]
-    directions = np.ascontiguousarray(vectors[:count].T)
-    scale = (values - _common(values, observed[half], directions)).std(axis=0)
+    values = np.where(observed[half], residual[half], 0.0).astype(np.float64)
+    values -= values.mean(axis=0)
+    scale = values.std(axis=0)
     scale = np.maximum(scale, 1e-3 * np.median(scale) + np.finfo(np.float32).tiny)
-    score = _score(residual[other], observed[other], directions, scale)
+    values /= scale
+    shrinkage = ledoit_wolf_shrinkage(values, assume_centered=True)
+    _, sizes, vectors = np.linalg.svd(values, full_matrices=False)
+    variance = sizes[:MOST_DIRECTIONS] ** 2 / len(values)
+    mean = np.mean(values**2)
+    kept = variance > 1e-6 * mean
+    ridge = shrinkage * mean / ((1.0 - shrinkage) * variance[kept])
+    directions = np.ascontiguousarray(vectors[:MOST_DIRECTIONS][kept].T)
+    score = _score(residual[other], observed[other], scale, directions, ridge)
     spread = np.maximum(score.std(), np.finfo(np.float32).eps)
-    return Novelty(seen, directions, scale, np.asarray(score.mean()), np.asarray(spread))
+    return Novelty(seen, scale, directions, ridge, np.asarray(score.mean()), np.asarray(spread))
 
 
 def _score(
-    residual: np.ndarray, observed: np.ndarray, directions: np.ndarray, scale: np.ndarray
+    residual: np.ndarray,
+    observed: np.ndarray,
+    scale: np.ndarray,
+    directions: np.ndarray,
+    ridge: np.ndarray,
 ) -> np.ndarray:
     """Return u [samples], of the measured cells."""
-    values = np.where(observed, residual, 0.0)
-    left = (values - _common(values, observed, directions)) / scale
-    cells = np.maximum(observed.sum(axis=1), 1)
-    return np.log(np.sum(observed * left**2, axis=1) / cells + np.finfo(np.float32).tiny)
-
-
-def _common(values: np.ndarray, observed: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Return what lies along the directions, [samples, features]; unmeasured cells do not count."""
-    weights = values @ directions
+    values = np.where(observed, residual, 0.0) / scale
+    along = values @ directions
+    explained = np.sum(along**2 / (1.0 + ridge), axis=1)
     for row in np.flatnonzero(~observed.all(axis=1)):
         own = directions[observed[row]]
-        gram = own.T @ own + RIDGE * np.eye(directions.shape[1])
-        weights[row] = np.linalg.solve(gram, weights[row])
-    return weights @ directions.T
+        explained[row] = along[row] @ np.linalg.solve(own.T @ own + np.diag(ridge), along[row])
+    left = np.sum(values**2, axis=1) - explained
+    cells = np.maximum(observed.sum(axis=1), 1)
+    return np.log(np.maximum(left, np.finfo(np.float32).tiny) / cells)

@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.covariance import ledoit_wolf
 
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.unpair import drop_pair, make_unpaired
 from jaxomics.estimator import Estimator
 from jaxomics.metrics.classification import PROBABILITY
 from jaxomics.models.modis import Config
-from jaxomics.novelty import STEEPNESS, THRESHOLD, Novelty, _calibrate
+from jaxomics.novelty import STEEPNESS, THRESHOLD, Novelty, _calibrate, _score
 from jaxomics.presets import preset
 
 FEATURES, CLASSES = 20, ("a", "b", "c")
@@ -28,7 +29,6 @@ def test_shifted_samples_are_new_and_others_are_not():
     rng = np.random.default_rng(0)
     residual, whole = noise(rng, 600), np.ones((600, FEATURES), bool)
     found = _calibrate(residual, whole, np.array([True, True, False]), seed=0)
-    assert found.directions.shape == (FEATURES, 5)
     usual = found.degree(noise(rng, 2000), np.ones((2000, FEATURES), bool))
     assert np.mean(usual > 0.5) < 0.01
     shifted = noise(rng, 200)
@@ -40,10 +40,26 @@ def test_shifted_samples_are_new_and_others_are_not():
     assert np.mean(found.degree(blind, hidden) > 0.5) < 0.2
 
 
+def test_the_score_is_the_distance_by_the_shrunk_covariance_of_the_measured_cells():
+    rng = np.random.default_rng(2)
+    residual, whole = noise(rng, 100), np.ones((100, FEATURES), bool)
+    found = _calibrate(residual, whole, np.array([True, False]), seed=3)
+    half = np.random.default_rng(3).permutation(100)[::2]
+    centred = residual[half] - residual[half].mean(axis=0)
+    scaled = centred / centred.std(axis=0)
+    covariance, shrinkage = ledoit_wolf(scaled, assume_centered=True)
+    one = residual[0] / centred.std(axis=0)
+    own = rng.random(FEATURES) < 0.6
+    for cells in (np.ones(FEATURES, bool), own):
+        distance = one[cells] @ np.linalg.solve(covariance[np.ix_(cells, cells)], one[cells])
+        expected = np.log(distance / cells.sum()) + np.log(shrinkage)  # a constant is left out
+        ours = _score(residual[:1], cells[None], found.scale, found.directions, found.ridge)[0]
+        assert ours == pytest.approx(expected, abs=1e-6)
+
+
 def test_the_threshold_is_half():
-    found = Novelty(
-        np.array([True, False]), np.zeros((1, 0)), np.ones(1), np.asarray(0.0), np.asarray(1.0)
-    )
+    seen, none, one = np.array([True, False]), np.zeros((1, 0)), np.ones(1)
+    found = Novelty(seen, one, none, np.zeros(0), np.asarray(0.0), np.asarray(1.0))
     at = np.exp(THRESHOLD / 2) * np.ones((1, 1))
     assert found.degree(at, np.ones((1, 1), bool))[0] == pytest.approx(0.5)
     beyond = np.exp((THRESHOLD + 1) / 2) * np.ones((1, 1))
@@ -55,7 +71,7 @@ def test_the_threshold_is_half():
 def test_probabilities_stay_probabilities(values: list[float], new: float):
     chances = np.array([values]) + 1e-3
     chances /= chances.sum()
-    view = Novelty(np.array([True, False, True]), *[np.zeros(0)] * 4)
+    view = Novelty(np.array([True, False, True]), *[np.zeros(0)] * 5)
     shared = view.share(chances, np.array([new]))
     assert shared.sum() == pytest.approx(1.0)
     assert shared[0, 1] == pytest.approx(new)
@@ -70,7 +86,7 @@ def cohorts() -> tuple[MultiOmics, MultiOmics]:
     codes = rng.integers(0, 3, 600)
     views = {}
     for view in ("x", "y"):
-        means = rng.normal(scale=1.5, size=(3, FEATURES))
+        means = rng.normal(scale=2.0, size=(3, FEATURES))
         values = means[codes] + rng.normal(size=(600, FEATURES))
         views[view] = pd.DataFrame(values, names, [f"{view}{i}" for i in range(FEATURES)])
     labels = pd.DataFrame({"class": np.array(CLASSES)[codes]}, index=names)
