@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
 
 from jaxomics.comparators.base import State
 from jaxomics.comparators.regression import (
@@ -20,6 +19,7 @@ from jaxomics.comparators.regression import (
     as_method,
     by_pattern,
     linear_prediction,
+    on_components,
 )
 from jaxomics.errors import InputError
 
@@ -41,12 +41,7 @@ class Config(Directed):
 
 
 def learn(x: np.ndarray, y: np.ndarray, config: Config, seed: int) -> State:
-    """Fit all targets.
-
-    Returns:
-      `weights` [components, targets], `intercept` [targets] and `basis` [predictors, components];
-      no basis if all predictors are used.
-    """
+    """Fit all targets; see `on_components` for what is returned."""
     if config.factors < 1 or config.inner_folds < 2:
         found = f"{config.factors} and {config.inner_folds}"
         raise InputError(f"expected 1 factor and 2 inner folds or more, found {found}")
@@ -54,16 +49,7 @@ def learn(x: np.ndarray, y: np.ndarray, config: Config, seed: int) -> State:
     def solve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return _chosen(x, y, config, np.random.default_rng(seed))
 
-    if config.components is None:
-        return dict(zip(("weights", "intercept"), by_pattern(x, y, solve), strict=True))
-    basis = randomized_svd(x, min(config.components, *x.shape), random_state=seed)[2].T
-    weights, intercept = by_pattern(x @ basis, y, solve)
-    return {"basis": basis, "weights": weights, "intercept": intercept}
-
-
-def predict(state: State, x: np.ndarray) -> np.ndarray:
-    """Predict the targets from predictors [samples, predictors]."""
-    return linear_prediction(state, x @ state["basis"] if "basis" in state else x)
+    return on_components(x, config.components, seed, lambda x: by_pattern(x, y, solve))
 
 
 def factor_weights(x: np.ndarray, y: np.ndarray, factors: int) -> Iterator[np.ndarray]:
@@ -116,6 +102,6 @@ METHOD = as_method(
     name="pls",
     paper="Wold et al. 1984, SIAM J. Sci. Stat. Comput. 5:735 (reimplementation)",
     config=Config(),
-    regression=Regression(learn, predict),
+    regression=Regression(learn, linear_prediction),
 )
 """Partial least squares of each view on the others."""

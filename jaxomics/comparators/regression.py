@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from sklearn.utils.extmath import randomized_svd
 
 from jaxomics.comparators.base import Capabilities, Layout, Method, State, column_patterns
 from jaxomics.errors import InputError, unknown
@@ -113,9 +114,34 @@ def by_pattern(
     return weights, intercept
 
 
+def on_components(
+    x: np.ndarray,
+    components: int | None,
+    seed: int,
+    fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+) -> State:
+    """Fit a linear regression on principal components of the predictors.
+
+    Args:
+      x: [samples, predictors], finite.
+      components: how many; None = all predictors as they are.
+      seed: of the decomposition.
+      fit: from [samples, components] to weights [components, targets] and intercept [targets].
+
+    Returns:
+      `weights`, `intercept`, and `basis` [predictors, components] unless all predictors are used.
+    """
+    if components is None:
+        return dict(zip(("weights", "intercept"), fit(x), strict=True))
+    basis = randomized_svd(x, min(components, *x.shape), random_state=seed)[2].T
+    weights, intercept = fit(x @ basis)
+    return {"basis": basis, "weights": weights, "intercept": intercept}
+
+
 def linear_prediction(state: State, x: np.ndarray) -> np.ndarray:
-    """Return x @ weights + intercept of a linear regression's state."""
-    return x @ state["weights"] + state["intercept"]
+    """Return x @ weights + intercept of a linear regression's state, on its basis if it has one."""
+    scores = x @ state["basis"] if "basis" in state else x
+    return scores @ state["weights"] + state["intercept"]
 
 
 def _inputs(layout: Layout, targets: tuple[str, ...] | None) -> dict[str, np.ndarray]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
 
 from jaxomics.comparators.base import State
 from jaxomics.comparators.regression import (
@@ -21,6 +20,7 @@ from jaxomics.comparators.regression import (
     as_method,
     by_pattern,
     linear_prediction,
+    on_components,
 )
 from jaxomics.comparators.spectrum import spectrum
 
@@ -44,22 +44,8 @@ class Config(Directed):
 
 
 def learn(x: np.ndarray, y: np.ndarray, config: Config, seed: int) -> State:
-    """Fit all targets.
-
-    Returns:
-      `weights` [components, targets], `intercept` [targets] and `basis` [predictors, components];
-      no basis if all predictors are used.
-    """
-    if config.components is None:
-        return dict(zip(("weights", "intercept"), ridge_by_feature(x, y, config), strict=True))
-    basis = randomized_svd(x, min(config.components, *x.shape), random_state=seed)[2].T
-    weights, intercept = ridge_by_feature(x @ basis, y, config)
-    return {"basis": basis, "weights": weights, "intercept": intercept}
-
-
-def predict(state: State, x: np.ndarray) -> np.ndarray:
-    """Predict the targets from predictors [samples, predictors]."""
-    return linear_prediction(state, x @ state["basis"] if "basis" in state else x)
+    """Fit all targets; see `on_components` for what is returned."""
+    return on_components(x, config.components, seed, lambda x: ridge_by_feature(x, y, config))
 
 
 def ridge_by_feature(
@@ -110,6 +96,6 @@ METHOD = as_method(
     name="ridge",
     paper="Hoerl and Kennard 1970, Technometrics 12:55; leave-one-out after Golub et al. 1979",
     config=Config(),
-    regression=Regression(learn, predict),
+    regression=Regression(learn, linear_prediction),
 )
 """Ridge regression of each view on the others."""

@@ -3,22 +3,16 @@
 from dataclasses import replace
 
 from jaxomics.data.conditionals import ConditionalsConfig
-from jaxomics.data.preprocess import PreprocessConfig
 from jaxomics.engine.state import Train
 from jaxomics.models import move
 from jaxomics.presets.settings import Settings
+from jaxomics.presets.unfiltered import UNFILTERED
 
 PAPER = Settings(
     config=move.Config(),
     hyper=move.Hyper(),
     train=Train(epochs=200, batch_size=10),
-    preprocess=PreprocessConfig(
-        unscaled=("copynumber", "mut", "mutations"),
-        missing_filtered=(),
-        encoder_filter="none",
-        decimals=None,
-        min_views=1,
-    ),
+    preprocess=replace(UNFILTERED, unscaled=("copynumber", "mut", "mutations")),
     conditionals=ConditionalsConfig(columns=()),
     label=None,
 )

@@ -3,22 +3,16 @@
 from dataclasses import replace
 
 from jaxomics.data.conditionals import ConditionalsConfig
-from jaxomics.data.preprocess import PreprocessConfig
 from jaxomics.engine.state import Train
 from jaxomics.models import scvaeit
 from jaxomics.presets.settings import Settings
+from jaxomics.presets.unfiltered import UNFILTERED
 
 PAPER = Settings(
     config=scvaeit.Config(),
     hyper=scvaeit.Hyper(),
     train=Train(epochs=200, batch_size=256),
-    preprocess=PreprocessConfig(
-        unscaled=(),
-        missing_filtered=(),
-        encoder_filter="none",
-        decimals=None,
-        min_views=1,
-    ),
+    preprocess=UNFILTERED,
     conditionals=ConditionalsConfig(columns=()),
     label=None,
 )
