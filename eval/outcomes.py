@@ -27,17 +27,10 @@ from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.data.outcomes import OutcomesConfig
 from jaxomics.estimator import Estimator
-from jaxomics.metrics.multitask import class_scores, value_scores
-from jaxomics.metrics.survival import (
-    Outcome,
-    common_times,
-    curve_at,
-    harrell_c,
-    integrated_brier,
-    uncensored,
-    uno_c,
-)
-from jaxomics.metrics.tables import SCORE_COLUMNS, join, score_rows
+from jaxomics.metrics.classification import ALL
+from jaxomics.metrics.outcomes import OutcomeColumns, evaluate_outcomes
+from jaxomics.metrics.survival import Outcome
+from jaxomics.metrics.tables import SCORE_COLUMNS, join
 from jaxomics.presets import Settings, preset
 from jaxomics.together import fit_together
 
@@ -92,14 +85,12 @@ def main(options: Options) -> None:
         ]
         fitted = fit_together(estimators, cohort, [train for train, _ in parts])
         for fold, (one, (train, test)) in enumerate(zip(fitted, parts, strict=True)):
-            said = one.predict(cohort.select_samples(test)).set_index("sample").loc[test]
             about = {"dataset": options.data.name, "fold": fold, "seed": options.seed}
-            tables += list(score(one, said, cohort, train, test, options, model=name, **about))
+            said = one.predict(cohort.select_samples(test))
+            tables.append(score(said, cohort, train, options, model=name, **about))
             if name == options.presets[0]:
                 simple = baselines(one, cohort, train, test, options)
-                tables += list(
-                    score(one, simple, cohort, train, test, options, model="simple", **about)
-                )
+                tables.append(score(simple, cohort, train, options, model="simple", **about))
     scores = join(tables, SCORE_COLUMNS)
     write_table(scores, options.out, {}, overwrite=True)
     print(summary(scores).to_string())
@@ -132,54 +123,13 @@ def divide(cohort: MultiOmics, options: Options) -> Iterator[tuple[pd.Index, pd.
 
 
 def score(
-    fitted: Estimator,
-    said: pd.DataFrame,
-    cohort: MultiOmics,
-    train: pd.Index,
-    test: pd.Index,
-    options: Options,
-    **about: str | int,
-) -> Iterator[pd.DataFrame]:
-    """Yield score rows of a table of predictions, one table per outcome; the view names it."""
-    truth = cohort.labels.loc[test]
-    if options.label:
-        codes = pd.Categorical(truth[options.label].astype(str), list(fitted.classes_)).codes
-        shares = said[[f"p_{name}" for name in fitted.classes_]].to_numpy()
-        yield score_rows(class_scores(codes, shares), view=options.label, **about)
-    for name in options.regress:
-        known = truth[name].notna()
-        found = value_scores(truth[name][known].to_numpy(), said[name][known].to_numpy())
-        yield score_rows(found, view=name, **about)
-    if options.time:
-        seen, _ = fitted.outcomes_.survival(cohort.select_samples(train))
-        own, known = fitted.outcomes_.survival(cohort.select_samples(test))
-        strata = truth[options.strata].to_numpy()[known] if options.strata else None
-        found = survival_scores(seen, own, said[known], strata)
-        yield score_rows(found, view="survival", **about)
-
-
-def survival_scores(
-    train: Outcome, test: Outcome, said: pd.DataFrame, strata: np.ndarray | None
-) -> dict[str, float]:
-    """Return concordances, and where curves are predicted the Brier score beside Kaplan-Meier's."""
-    risk = said["risk"].to_numpy(float)
-    tau = float(np.quantile(train.time, 0.9))
-    found = {
-        "harrell_c": harrell_c(test, risk).value,
-        "uno_c": uno_c(train, test, risk, tau).value,
-    }
-    if strata is not None:
-        found["harrell_c_within"] = harrell_c(test, risk, strata).value
-    curves = [c for c in said if str(c).startswith("survival_")]
-    if curves:
-        edges = np.array([float(str(c).removeprefix("survival_")) for c in curves])
-        times = common_times(train, test)
-        predicted = curve_at(edges, said[curves].to_numpy(float), times)
-        found["integrated_brier"] = integrated_brier(train, test, predicted, times)
-        everyone = uncensored(Outcome(train.time, ~train.event), times)
-        flat = np.tile(everyone, (len(test.time), 1))
-        found["integrated_brier_kaplan_meier"] = integrated_brier(train, test, flat, times)
-    return found
+    said: pd.DataFrame, cohort: MultiOmics, train: pd.Index, options: Options, **about: str | int
+) -> pd.DataFrame:
+    """Return the scores of a table of predictions."""
+    asked = OutcomeColumns(
+        options.label, options.time, options.event, options.regress, (), options.strata
+    )
+    return evaluate_outcomes(said, cohort.labels, asked, cohort.labels.loc[train], **about)
 
 
 def baselines(
@@ -187,11 +137,12 @@ def baselines(
 ) -> pd.DataFrame:
     """Return what simple methods say of the test samples, as a table of predictions."""
     z, new = components(cohort, train, test)
-    truth, said = cohort.labels.loc[train], pd.DataFrame(index=test)
+    truth, said = cohort.labels.loc[train], pd.DataFrame({"sample": test, "view": ALL})
     if options.label:
         known = truth[options.label].notna().to_numpy()
         model = LogisticRegression(max_iter=2000).fit(z[known], truth[options.label][known])
         shares = model.predict_proba(new)
+        said["class"] = model.classes_[shares.argmax(axis=1)]
         said[[f"p_{name}" for name in model.classes_]] = shares
         for name in set(fitted.classes_) - set(model.classes_):
             said[f"p_{name}"] = 0.0

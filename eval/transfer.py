@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tyro
-from sklearn.manifold import TSNE
-from translate import METHODS, SHOWN, Task
+from translate import METHODS, SHOWN, Task, scored
+from translated import flat
 
 from jaxomics.data.atomic import whole_file
 from jaxomics.data.container import MultiOmics
@@ -31,7 +31,6 @@ from jaxomics.figures.style import png
 from jaxomics.figures.translation import embedded_panels
 from jaxomics.metrics.embedding import evaluate_embedding
 from jaxomics.metrics.tables import SCORE_COLUMNS, join
-from jaxomics.metrics.translation import evaluate_translation
 from jaxomics.presets import preset
 
 COMPARED = ("mean", "ridge", "omitrans")
@@ -39,9 +38,6 @@ COMPARED = ("mean", "ridge", "omitrans")
 
 AGREEMENT = ("knn_accuracy", "silhouette")
 """Scores of an embedding that are printed."""
-
-NEIGHBOURS = 30.0
-"""Perplexity of t-SNE."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,13 @@ def main(options: Options) -> None:
     use_compilation_cache()
     task = divided(read_cohort(options.data, views=[*options.source, options.target]), options)
     tables = {name: METHODS[name](task) for name in options.methods}
-    scores = translation_table(task, tables, options)
+    scores = join(
+        [
+            scored(task, name, table, options.data.name)[0].assign(seed=options.seed)
+            for name, table in tables.items()
+        ],
+        SCORE_COLUMNS,
+    )
     write_table(scores, options.out / "scores.parquet", csv=True, overwrite=True)
     shown = scores[scores["metric"].isin(SHOWN)]
     print(
@@ -86,8 +88,8 @@ def main(options: Options) -> None:
     )
     last = options.methods[-1]
     cohorts = {
-        "measured " + "+".join(options.source): views_of(task.test, options.source),
-        f"measured {options.target}": views_of(task.test, (options.target,)),
+        "measured " + "+".join(options.source): task.test.select_views(options.source),
+        f"measured {options.target}": task.test.select_views((options.target,)),
         f"translated {options.target} ({last})": MultiOmics.from_tables(
             {options.target: tables[last]}, task.test.labels
         ),
@@ -135,26 +137,6 @@ def divided(cohort: MultiOmics, options: Options) -> Task:
     )  # fmt: skip
 
 
-def translation_table(
-    task: Task, tables: dict[str, pd.DataFrame], options: Options
-) -> pd.DataFrame:
-    """Return the scores of each method's table of the held-out samples."""
-    reference = pd.Series(task.train.table(task.target).mean(axis=0))
-    arrow = f"{'+'.join(task.source)} -> {task.target}"
-    found = [
-        evaluate_translation(
-            table, task.test.table(task.target), options.data.name, name, arrow, reference
-        )[0].assign(seed=options.seed)
-        for name, table in tables.items()
-    ]
-    return join(found, SCORE_COLUMNS)
-
-
-def views_of(cohort: MultiOmics, names: tuple[str, ...]) -> MultiOmics:
-    """Return a cohort with some of its views."""
-    return replace(cohort, views={name: cohort.views[name] for name in names})
-
-
 def embedded(cohort: MultiOmics, seed: int) -> pd.DataFrame:
     """Return the latent of OmiEmbed trained on a cohort without its labels."""
     settings = replace(preset("omiembed", "recommended"), label=None)
@@ -170,13 +152,6 @@ def embedding_table(
         for name, latent in embeddings.items()
     ]
     return join(found, SCORE_COLUMNS)
-
-
-def flat(latent: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return t-SNE coordinates of a latent."""
-    close = min(NEIGHBOURS, (len(latent) - 1) / 3)
-    points = TSNE(2, perplexity=close, init="pca", random_state=seed).fit_transform(latent)
-    return pd.DataFrame(points, latent.index, columns=["t-SNE 1", "t-SNE 2"])
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, read_table, write_table
 from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.estimator import Estimator
-from jaxomics.metrics.tables import ALL_FOLDS, SCORE_COLUMNS
+from jaxomics.metrics.tables import ALL_FOLDS, with_means
 from jaxomics.metrics.translation import NINE, evaluate_translation
 from jaxomics.presets import preset
 
@@ -179,12 +179,7 @@ def run(name: str, fold: int, task: Task, options: Options, path: Path) -> None:
     predicted = METHODS[name](task)
     seconds = time.perf_counter() - begun
     print(f"{name}, fold {fold}: {seconds:.1f} s", file=sys.stderr, flush=True)
-    truth = task.test.table(task.target)
-    reference = pd.Series(task.train.table(task.target).mean(axis=0))
-    arrow = f"{'+'.join(task.source)} -> {task.target}"
-    scores, features = evaluate_translation(
-        predicted, truth, options.data.name, name, arrow, reference
-    )
+    scores, features = scored(task, name, predicted, options.data.name)
     about = {"fold": fold, "seed": task.seed}
     path.parent.mkdir(parents=True, exist_ok=True)
     clock = pd.DataFrame({"model": [name], "fold": [fold], "seconds": [seconds]})
@@ -197,6 +192,16 @@ def run(name: str, fold: int, task: Task, options: Options, path: Path) -> None:
     write_table(scores.assign(**about), path, overwrite=True)
 
 
+def scored(
+    task: Task, name: str, predicted: pd.DataFrame, dataset: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the scores of what a method predicted, of the table and of each feature."""
+    reference = pd.Series(task.train.table(task.target).mean(axis=0))
+    arrow = f"{'+'.join(task.source)} -> {task.target}"
+    truth = task.test.table(task.target)
+    return evaluate_translation(predicted, truth, dataset, name, arrow, reference)
+
+
 def collect(out: Path) -> pd.DataFrame:
     """Write the tables of all parts, and return the scores with their means over folds."""
     parts = sorted((out / "parts").glob("*.parquet"))
@@ -206,10 +211,7 @@ def collect(out: Path) -> pd.DataFrame:
         kind = "features" if path.stem.endswith("_features") else kind
         kinds[kind].append(read_table(path))
     tables = {kind: pd.concat(found, ignore_index=True) for kind, found in kinds.items()}
-    scores = tables["scores"]
-    by = [name for name in SCORE_COLUMNS if name not in ("fold", "value")]
-    means = scores.groupby(by, sort=False, as_index=False)["value"].mean().assign(fold=ALL_FOLDS)
-    tables["scores"] = pd.concat([scores, means[SCORE_COLUMNS]], ignore_index=True)
+    tables["scores"] = with_means(tables["scores"])
     for kind, table in tables.items():
         write_table(table, out / f"{kind}.parquet", csv=kind == "scores", overwrite=True)
     return tables["scores"]

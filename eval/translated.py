@@ -29,14 +29,17 @@ from jaxomics.errors import InputError, unknown
 from jaxomics.estimator import Estimator
 from jaxomics.figures.style import png
 from jaxomics.figures.translation import best_features, embedded_panels, r2_histogram
-from jaxomics.metrics.multitask import class_scores
-from jaxomics.metrics.tables import ALL_FOLDS, SCORE_COLUMNS, join, score_rows
+from jaxomics.metrics.classification import evaluate_classes
+from jaxomics.metrics.tables import ALL_FOLDS, SCORE_COLUMNS, join, with_means
 from jaxomics.metrics.translation import feature_r2, sample_r2
 from jaxomics.presets import preset
 from jaxomics.together import fit_together
 
 MEASURED = "measured"
 """Name of the true table among the methods."""
+
+FIVE = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc")
+"""Scores of classes that are printed, those of the article."""
 
 NEIGHBOURS = 30.0
 """Perplexity of t-SNE."""
@@ -78,22 +81,19 @@ Predicted = dict[str, list[pd.DataFrame]]
 def main(options: Options) -> None:
     """Score and draw."""
     use_compilation_cache()
-    cohort = read_cohort(options.data, views=[options.target])
+    whole = read_cohort(options.data, views=[options.target])
     predicted = read_predicted(options.parts / "predicted")
     if options.shown not in predicted:
         raise unknown("method", options.shown, predicted)
     folds = [table.index for table in next(iter(predicted.values()))]
-    cohort = labelled(cohort.select_samples(np.concatenate(folds)), options)
+    cohort = labelled(whole.select_samples(np.concatenate(folds)), options)
     fitted = classifiers(cohort, folds, options)
-    scores = class_table(fitted, cohort, folds, predicted, options)
+    scores = class_table(fitted, cohort, predicted, options)
     write_table(scores, options.out / "classes.parquet", csv=True, overwrite=True)
-    means = scores[scores["fold"] == ALL_FOLDS]
-    print(
-        means.pivot_table(index="model", columns="metric", values="value", sort=False)
-        .round(4)
-        .to_string()
-    )
-    draw(fitted[0], read_cohort(options.data, views=[options.target]), cohort, predicted, options)
+    means = scores[(scores["fold"] == ALL_FOLDS) & scores["metric"].isin(FIVE)]
+    wide = means.pivot_table(index="model", columns="metric", values="value", sort=False)
+    print(wide[list(FIVE)].round(4).to_string())
+    draw(fitted[0], whole, cohort, predicted[options.shown], options)
 
 
 def read_predicted(folder: Path) -> Predicted:
@@ -146,43 +146,30 @@ def classifiers(cohort: MultiOmics, folds: list[pd.Index], options: Options) -> 
 
 
 def class_table(
-    fitted: list[Estimator],
-    cohort: MultiOmics,
-    folds: list[pd.Index],
-    predicted: Predicted,
-    options: Options,
+    fitted: list[Estimator], cohort: MultiOmics, predicted: Predicted, options: Options
 ) -> pd.DataFrame:
-    """Return the five scores of classes predicted from each table of the test samples."""
-    tables = []
-    for fold, (one, members) in enumerate(zip(fitted, folds, strict=True)):
-        test = cohort.samples[cohort.samples.isin(members)]
-        truth = cohort.labels.loc[test, options.label].astype(str)
-        codes = pd.Categorical(truth, list(one.classes_)).codes
+    """Return the scores of classes predicted from each table of the test samples."""
+    labels, tables = pd.Series(cohort.labels[options.label]), []
+    for fold, classifier in enumerate(fitted):
         about = {"dataset": options.data.name, "fold": fold, "seed": options.seed}
-        compared = {MEASURED: cohort.table(options.target)}
-        compared |= {name: parts[fold] for name, parts in predicted.items()}
-        for name, table in compared.items():
+        translated = {name: parts[fold] for name, parts in predicted.items()}
+        test = cohort.samples.intersection(next(iter(translated.values())).index)
+        for name, table in {MEASURED: cohort.table(options.target), **translated}.items():
             shown = MultiOmics.from_tables({options.target: table.loc[test]})
-            said = one.predict(shown).set_index("sample").loc[test]
-            shares = said[[f"p_{c}" for c in one.classes_]].to_numpy()
-            tables.append(
-                score_rows(class_scores(codes, shares), model=name, view=options.target, **about)
-            )
-    scores = join(tables, SCORE_COLUMNS)
-    by = [name for name in SCORE_COLUMNS if name not in ("fold", "value")]
-    means = scores.groupby(by, sort=False, as_index=False)["value"].mean().assign(fold=ALL_FOLDS)
-    return pd.concat([scores, means[SCORE_COLUMNS]], ignore_index=True)
+            found = evaluate_classes(classifier.predict(shown), labels, model=name, **about)
+            tables.append(found.scores.assign(view=options.target))
+    return with_means(join(tables, SCORE_COLUMNS))
 
 
 def draw(
     classifier: Estimator,
     whole: MultiOmics,
     cohort: MultiOmics,
-    predicted: Predicted,
+    parts: list[pd.DataFrame],
     options: Options,
 ) -> None:
-    """Draw Figures 6 to 8 and the best features of one method."""
-    made = pd.concat(predicted[options.shown])
+    """Draw Figures 6 to 8 and the best features of one method, whose tables are `parts`."""
+    made = pd.concat(parts)
     truth = whole.table(options.target).loc[made.index, made.columns]
     values = truth.to_numpy(float), made.to_numpy(float)
     genes = pd.Series(feature_r2(*values), made.columns)
@@ -191,7 +178,7 @@ def draw(
         "r2_samples": r2_histogram(samples, "samples", heading=options.shown),
         "r2_features": r2_histogram(genes, "features", positive=True, heading=options.shown),
         "best_features": best_features(truth, made, genes),
-        "embedding": embedding(classifier, cohort, predicted[options.shown][0], options),
+        "embedding": embedding(classifier, cohort, parts[0], options),
     }
     for name, figure in figures.items():
         with whole_file(options.out / f"{name}.png") as path:
@@ -206,22 +193,22 @@ def embedding(classifier: Estimator, cohort: MultiOmics, made: pd.DataFrame, opt
         classifier.transform(cohort.select_samples(train)),
         classifier.transform(MultiOmics.from_tables({options.target: made.loc[test]})),
     ]
-    both = pd.concat(parts)
-    close = min(NEIGHBOURS, (len(both) - 1) / 3)
-    flat = TSNE(2, perplexity=close, init="pca", random_state=options.seed)
-    points = pd.DataFrame(
-        flat.fit_transform(both.to_numpy()), both.index, columns=["t-SNE 1", "t-SNE 2"]
-    )
+    points = flat(pd.concat(parts), options.seed)
     classes = cohort.labels[options.label]
-    kind = pd.Series("measured", both.index, name="kind").where(
-        ~both.index.isin(test), "translated"
-    )
+    kind = pd.Series(np.where(points.index.isin(test), "translated", "measured"), points.index)
     panels = {
         "measured, training": (points.loc[train], classes),
         "translated, test": (points.loc[test], classes),
-        "both": (points, kind),
+        "both": (points, kind.rename("kind")),
     }
     return embedded_panels(panels, shared=True, heading=f"OmiEmbed, {options.shown}")
+
+
+def flat(latent: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return t-SNE coordinates of a latent."""
+    close = min(NEIGHBOURS, (len(latent) - 1) / 3)
+    points = TSNE(2, perplexity=close, init="pca", random_state=seed).fit_transform(latent)
+    return pd.DataFrame(points, latent.index, columns=["t-SNE 1", "t-SNE 2"])
 
 
 if __name__ == "__main__":

@@ -65,6 +65,9 @@ COMMANDS: dict[str, Command] = {
     "evaluate translation": Command(
         "evaluate:evaluate_translation", "score a predicted table of any tool against the truth"
     ),
+    "evaluate outcomes": Command(
+        "evaluate:evaluate_outcomes", "score predicted classes, survival and values of any tool"
+    ),
     "simulate depmap": Command(
         "simulate:depmap", "write a simulated cell line cohort and its truth"
     ),

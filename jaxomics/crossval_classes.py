@@ -23,15 +23,13 @@ from jaxomics.estimator import Estimator
 from jaxomics.labels import Classes
 from jaxomics.metrics.classification import (
     ALL,
+    CLASSES,
     PROBABILITY,
     ClassScores,
     class_text,
     evaluate_classes,
 )
 from jaxomics.metrics.tables import ALL_FOLDS
-
-CLASSES = "classes"
-"""Mode of the scores."""
 
 LOGISTIC = "logistic"
 """Name of the classifier that stands beside a model."""

@@ -31,7 +31,12 @@ from jaxomics.novelty import Novelty, fit_novelty, novelty_notes
 from jaxomics.outcomes import Outcomes, fit_outcomes, outcome_notes
 from jaxomics.pairing import needs_pairs, pair_rows
 from jaxomics.prediction import predict
-from jaxomics.preparation import choose_rows, modelled_views, sampling_notes
+from jaxomics.preparation import (
+    check_unit_values,
+    choose_rows,
+    modelled_views,
+    sampling_notes,
+)
 from jaxomics.presets import Settings, preset
 from jaxomics.specification import specify, standard_of
 from jaxomics.training import Job, train_jobs
@@ -150,6 +155,7 @@ class Estimator(Filler):
         settings, modelled = self.settings, modelled_views(cohort, self.settings)
         scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
         self._fit_tables(modelled, trained, scope)
+        check_unit_values(settings, self.preprocess_)
         self.conditionals_: Conditionals = fit_conditionals(cohort, settings.conditionals, scope)
         self.outcomes_: Outcomes = fit_outcomes(cohort, settings.outcomes, scope)
         self.chromosomes_ = {

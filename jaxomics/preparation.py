@@ -9,11 +9,15 @@ import pandas as pd
 
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.hold_out import DONOR, donors
+from jaxomics.data.preprocess import Preprocess
 from jaxomics.engine.state import Split
 from jaxomics.errors import InputError
 from jaxomics.models.base import Model
 from jaxomics.models.translation import role_names
 from jaxomics.presets.settings import Settings
+
+UNIT_SLACK = 1e-4
+"""How far values may lie outside 0 to 1, for the sake of rounding."""
 
 
 class Rows(NamedTuple):
@@ -64,6 +68,31 @@ def modelled_views(cohort: MultiOmics, settings: Settings) -> MultiOmics:
     if roles is not None:
         views = {name: views[name] for name in views if name in {*roles[0], *roles[1]}}
     return replace(cohort, views=views)
+
+
+def check_unit_values(settings: Settings, preprocess: Preprocess) -> None:
+    """Raise if a cross entropy is asked for, and values that are written are not from 0 to 1.
+
+    Args:
+      settings: `config.distance` of a translator, or `config.reconstruction`.
+      preprocess: fitted.
+
+    Raises:
+      InputError: they are not.
+    """
+    kinds = {name: getattr(settings.config, name, None) for name in ("distance", "reconstruction")}
+    options = [name for name, kind in kinds.items() if kind == "ce"]
+    if not options:
+        return
+    roles = translated_views(settings, list(preprocess.views))
+    for name in preprocess.views if roles is None else roles[1]:
+        low, high = preprocess.views[name].reach
+        if low < -UNIT_SLACK or high > 1 + UNIT_SLACK:
+            raise InputError(
+                f"view {name!r}: expected values from 0 to 1 for the cross entropy, found "
+                f"{low:g} to {high:g}; scale them with --preprocess.scaling minmax, or give "
+                f"--{options[0]} mse"
+            )
 
 
 def choose_rows(

@@ -23,7 +23,7 @@ from jaxomics.methods import COMPARATORS, MODELS
 from jaxomics.page import Picture, Section, Table, write_report
 from jaxomics.report_explained import explained_section
 from jaxomics.report_fit import fit_section
-from jaxomics.report_scores import CLASSES, class_section, score_table
+from jaxomics.report_scores import CLASSES, OUTCOMES, class_section, outcome_section, score_table
 
 __all__ = ["Picture", "Section", "Table", "run_report", "score_table", "write_report"]
 
@@ -82,6 +82,7 @@ def run_report(
         *_how_it_went(folder, config),
         _scores(folder),
         *class_section(_score_rows(folder), _table(folder, "confusion")),
+        *outcome_section(_score_rows(folder)),
         *explained_section(folder),
         *(
             [
@@ -268,7 +269,7 @@ def _score_rows(folder: Path) -> pd.DataFrame | None:
 def _scores(folder: Path) -> Section:
     """Return score tables and bars per metric, curves over features, and calibration."""
     scores = _score_rows(folder)
-    scores = None if scores is None else scores[scores["mode"] != CLASSES]
+    scores = None if scores is None else scores[~scores["mode"].isin((CLASSES, OUTCOMES))]
     features = _table(folder, "features")
     features = _table(folder, "cv_features") if features is None else features
     calibration = _table(folder, "calibration")

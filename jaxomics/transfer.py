@@ -29,7 +29,7 @@ def take_over(fresh: "Estimator", start: "Estimator", cohort: MultiOmics) -> Non
         that the trained network does not know.
     """
     _check(fresh, start, cohort)
-    fresh.preprocess_, fresh.conditionals_ = start.preprocess_, start.conditionals_
+    fresh.preprocess_, fresh.conditionals_ = start.preprocess_.widened(cohort), start.conditionals_
     fresh.levels_, fresh.classes_ = start.levels_, start.classes_
     fresh.outcomes_, fresh.chromosomes_ = start.outcomes_, start.chromosomes_
     wanted = fresh.settings.label

@@ -33,6 +33,7 @@ from jaxomics.engine.processes import ALONE, Processes, is_writer, seen_by_write
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.methods import find, is_comparator, writes_views
+from jaxomics.metrics.tables import SCORE_COLUMNS, join
 from jaxomics.presets import Settings, preset
 from jaxomics.presets.comparators import ComparatorSettings
 from jaxomics.report import run_report
@@ -252,13 +253,14 @@ def _sensible(modes: Sequence[str], model: str, cohort: MultiOmics) -> tuple[str
 
 def _finish(run: Run, done: list[dict], cohort: MultiOmics) -> pd.DataFrame:
     """Put the parts of all methods together, draw, report; return the scores."""
-    of_classes = [part["class_scores"] for part in done if "class_scores" in part]
-    scores = pd.concat([*(part["scores"] for part in done), *of_classes], ignore_index=True)
+    kinds = ("scores", "class_scores", "outcome_scores")
+    found = [part[kind] for kind in kinds for part in done if kind in part]
+    scores = join([table for table in found if len(table)], SCORE_COLUMNS)
     timing = [part[name] for part in done for name in ("training", "timing") if name in part]
     tell(left_out(done[0]["dropped"]), quiet=run.quiet)
     run.write("cv", scores)
     run.write("cv_features", pd.concat([part["features"] for part in done], ignore_index=True))
-    for name in ("dropped", "classes", "recall", "confusion"):
+    for name in ("dropped", "classes", "recall", "confusion", "outcomes"):
         if name in done[0]:
             run.write(name, done[0][name])
     run.write("timing", pd.concat(timing, ignore_index=True))

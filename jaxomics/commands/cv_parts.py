@@ -13,6 +13,7 @@ from jaxomics.commands.notes import tell
 from jaxomics.comparator import Comparator
 from jaxomics.crossval import HeldOut, Method, fitted_comparator, model, predict
 from jaxomics.crossval_classes import ClassVotes
+from jaxomics.crossval_outcomes import OutcomeVotes
 from jaxomics.crossval_scores import score
 from jaxomics.data.io import read_table, write_table
 from jaxomics.engine.drive import Recorder
@@ -129,11 +130,12 @@ def model_part(
         run.write("chosen", found.table)
         each = found.settings
 
-    votes = ClassVotes(run.held)
+    votes, outcomes = ClassVotes(run.held), OutcomeVotes(run.held)
 
     def fitted(estimator: Estimator) -> None:
         assert estimator.result_ is not None
         votes.add(estimator)
+        outcomes.add(estimator)
         if len(dropped) == 1:
             tell(estimator.notes_, quiet=run.quiet)
         dropped.append(estimator.preprocess_.report)
@@ -142,7 +144,7 @@ def model_part(
     def more() -> dict[str, pd.DataFrame]:
         left = pd.concat(dropped, ignore_index=True).drop_duplicates(ignore_index=True)
         rows = pd.DataFrame({"stage": list(timing), "seconds": list(timing.values())})
-        return {"dropped": left, "training": rows, **votes.tables()}
+        return {"dropped": left, "training": rows, **votes.tables(), **outcomes.tables()}
 
     method = model(each, name, recorder=recorder, max_replicas=max_replicas, fitted=fitted)
     return run.part(name, method, more)

@@ -20,8 +20,12 @@ from jaxomics.commands.notes import tell
 from jaxomics.commands.options import Flag
 from jaxomics.commands.outputs import refuse_file
 from jaxomics.data.io import TABLE_SUFFIXES, read_cohort, read_indexed, write_table
+from jaxomics.errors import InputError
+from jaxomics.metrics.classification import ALL
 from jaxomics.metrics.embedding import evaluate_embedding as score_embedding
 from jaxomics.metrics.imputation import evaluate_imputation as score_imputation
+from jaxomics.metrics.outcomes import OutcomeColumns
+from jaxomics.metrics.outcomes import evaluate_outcomes as score_outcomes
 from jaxomics.metrics.summary import summarise
 from jaxomics.metrics.tables import SCORE_COLUMNS, join
 from jaxomics.metrics.translation import NINE
@@ -230,6 +234,66 @@ def evaluate_translation(
     if features is not None:
         write_table(per_feature, features, csv=csv, overwrite=overwrite)
     return Scored(scores, TRANSLATED)
+
+
+def evaluate_outcomes(
+    table: Table,
+    *,
+    labels: Path,
+    out: Path,
+    label: str | None = None,
+    time: str | None = None,
+    event: str | None = None,
+    regress: tuple[str, ...] = (),
+    classify: tuple[str, ...] = (),
+    strata: str | None = None,
+    seen: Path | None = None,
+    dataset: str = "",
+    model: str = "",
+    csv: Flag = False,
+    overwrite: Flag = False,
+    quiet: Flag = False,
+) -> Scored:
+    """Score predicted classes, survival and values, of jaxomics or any other tool.
+
+    Args:
+      table: predictions with the columns of `jaxomics predict`: sample, view (`all` if there is
+        none), class and p_CLASS, risk and survival_TIME, values under their names, further classes
+        as NAME and NAME_p_CLASS.
+      labels: sample table; first column or index = sample id.
+      out: score table to write, .parquet or .csv.
+      label: its column with the classes.
+      time: its column of survival times; needs `event`.
+      event: its column of events, 1 = event, 0 = censored.
+      regress: its columns of predicted numbers.
+      classify: its columns of further classes.
+      strata: its column of groups inside which the order of events is compared as well.
+      seen: sample table of the samples that the tool learned from, whose censoring weights the
+        scores of survival; by default the samples of `labels` that are not predicted, or all
+        where none is left.
+      dataset: name of the data in the table.
+      model: name of the method in the table.
+      csv: also write CSV beside parquet.
+      overwrite: replace existing files.
+      quiet: print no notes.
+
+    Returns:
+      The scores: mode `classes` for the label, `outcomes` for the others, whose name is the view.
+    """
+    refuse_file(out, overwrite)
+    said, truth = read_indexed(table).rename_axis("sample").reset_index(), read_indexed(labels)
+    said = said if "view" in said else said.assign(view=ALL)
+    repeated = truth.index[truth.index.duplicated()]
+    if len(repeated):
+        raise InputError(f"{labels}: expected unique sample ids, found {repeated[0]!r} twice")
+    others = truth[~truth.index.isin(said["sample"])] if seen is None else read_indexed(seen)
+    columns = OutcomeColumns(label, time, event, regress, classify, strata)
+    scores = score_outcomes(
+        said, truth, columns, others if len(others) else None, dataset=dataset, model=model
+    )
+    tell(scores.attrs["notes"], quiet=quiet)
+    write_table(scores, out, csv=csv, overwrite=overwrite)
+    return Scored(scores)
 
 
 def _common(tables: dict[str, pd.DataFrame], truth: Path) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""Samples that a training held out: who they are, and scores of reconstruction and classes."""
+"""Samples that a training held out: who they are, and scores of values, classes, outcomes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,18 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jaxomics.crossval_outcomes import score_outcomes
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.hold_out import choose_hold_out, read_hold_out, write_hold_out
 from jaxomics.data.io import read_cohort
 from jaxomics.engine.processes import highest, is_writer
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
-from jaxomics.metrics.classification import ClassScores, evaluate_classes
+from jaxomics.metrics.classification import CLASSES, ClassScores, evaluate_classes
 from jaxomics.metrics.imputation import evaluate_imputation
 from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, join
-
-CLASSES = "classes"
-"""Mode of scores of predicted classes."""
 
 
 def hold_out_by(
@@ -50,7 +48,8 @@ def score_held_out(estimator: Estimator, cohort: MultiOmics) -> dict[str, pd.Dat
     """Score the samples that training held out; no tables without any.
 
     Mode `view_out` withholds the scored view, mode `reconstruct` shows the sample's own values,
-    mode `classes` is about predicted classes.
+    mode `classes` is about predicted classes, mode `outcomes` about survival, values and further
+    classes.
 
     Args:
       estimator: fitted.
@@ -76,6 +75,8 @@ def score_held_out(estimator: Estimator, cohort: MultiOmics) -> dict[str, pd.Dat
     if classes is not None:
         scores.append(classes.scores)
         tables = {"recall": classes.cells, "confusion": classes.confusion}
+    outcomes = score_outcomes(estimator, cohort, estimator.held_out_, model=name, seed=seed)
+    scores += [] if outcomes is None else [outcomes]
     return {
         "scores": join(scores, SCORE_COLUMNS),
         "features": join(features, FEATURE_COLUMNS),

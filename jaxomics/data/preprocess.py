@@ -27,38 +27,13 @@ from jaxomics.data.filters import kept_features, shown_features, wanted_features
 from jaxomics.data.locations import has_locations, location_order
 from jaxomics.data.normalise import NO_STEPS, Steps, fit_steps, on_scale
 from jaxomics.data.peaks import check_peaks
-from jaxomics.data.scaling import Standard, invert_standard
+from jaxomics.data.scaling import Standard
 from jaxomics.data.statistics import Piece, ViewStatistics, view_statistics
+from jaxomics.data.view import ViewPreprocess
 from jaxomics.errors import InputError, unknown
 
 BLOCK_BYTES = 64 << 20
 """Rows of a view are looked at in blocks of about this size in double precision."""
-
-
-@dataclass(frozen=True)
-class ViewPreprocess:
-    """What one view looks like to a model.
-
-    Attributes:
-      features: names of the kept features, in order.
-      encoder: int [e], columns among the kept features that the encoder sees.
-      mean: float32 [features], what is subtracted: mean or least value; 0 for a view that keeps
-        its units.
-      scale: float32 [features], what is divided by: deviation or range; 1 for a view that keeps
-        its units.
-      kind: `binary`, `ordinal` or `continuous`.
-      fill: float32 [features], what missing cells of measured samples become; None keeps them.
-      steps: what comes before scaling: logarithm, quantiles, removal of batch effects. Mean, scale
-        and fill are in the units after it.
-    """
-
-    features: pd.Index
-    encoder: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-    kind: str
-    fill: np.ndarray | None = None
-    steps: Steps = NO_STEPS
 
 
 @dataclass(frozen=True)
@@ -149,9 +124,16 @@ class Preprocess:
         )
 
     def invert(self, view: str, standardised: np.ndarray) -> np.ndarray:
-        """Return standardised values [samples, features] of a view in the units of `arrays`."""
-        fitted = self._view(view)
-        return invert_standard(standardised, Standard(fitted.mean, fitted.scale))
+        """Return standardised values [samples, features] of a view in the units of `arrays`.
+
+        A feature that is constant among the training samples has this constant.
+        """
+        return self._view(view).invert(standardised)
+
+    def widened(self, cohort: MultiOmics) -> "Preprocess":
+        """Return it with ranges that take in the values of a cohort, as it is trained on."""
+        arrays = self.arrays(cohort)
+        return replace(self, views={n: v.widened(arrays[n]) for n, v in self.views.items()})
 
     def match(self, cohort: MultiOmics) -> pd.DataFrame:
         """Return where each kept feature is found in a cohort (see `align.feature_report`).
@@ -176,7 +158,7 @@ class Preprocess:
         arrays = {
             f"{field}:{name}": getattr(view, field)
             for name, view in self.views.items()
-            for field in ("encoder", "mean", "scale", "fill")
+            for field in ("encoder", "mean", "scale", "fill", "low", "high")
             if getattr(view, field) is not None
         }
         for name, view in self.views.items():
@@ -213,7 +195,7 @@ class Preprocess:
                     pd.Index(view["features"]),
                     *(arrays[f"{field}:{name}"] for field in ("encoder", "mean", "scale")),
                     kind=view["kind"],
-                    fill=arrays.get(f"fill:{name}"),
+                    **{f: arrays.get(f"{f}:{name}") for f in ("fill", "low", "high")},
                     steps=_restore_steps(name, view, arrays),
                 )
                 for name, view in record["views"].items()
@@ -314,11 +296,12 @@ def _fit_steps(
     raw = pd.DataFrame(values, labels.index, view.features)
     every = np.ones(len(raw), bool)
     after = view_statistics(view.features, _pieces(raw, every, every, "none", name))
-    mean, scale, fill = (
-        part.astype(np.float32) for part in (*_standard(name, after, config), after.mean)
+    standard = _standard(name, after, config)
+    mean, scale, fill, low, high = (
+        part.astype(np.float32) for part in (*standard, after.mean, after.low, after.high)
     )
     fill = None if view.fill is None else fill
-    return replace(view, mean=mean, scale=scale, fill=fill, steps=steps)
+    return replace(view, mean=mean, scale=scale, fill=fill, low=low, high=high, steps=steps)
 
 
 def choose_features(
@@ -393,7 +376,9 @@ def _choose(
             check_peaks(found.features[columns], table, name)
         columns = columns[location_order(found.features[columns], table, name)]
     standard = _standard(name, found, config)
-    mean, scale, fill = (part[columns].astype(np.float32) for part in (*standard, found.mean))
+    mean, scale, fill, low, high = (
+        part[columns].astype(np.float32) for part in (*standard, found.mean, found.low, found.high)
+    )
     return ViewPreprocess(
         found.features[columns],
         np.flatnonzero(seen[columns]),
@@ -401,6 +386,8 @@ def _choose(
         scale,
         "continuous" if counted or normalise.fitted else found.kind,
         fill if name in config.imputed else None,
+        low,
+        high,
     )
 
 

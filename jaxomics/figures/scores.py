@@ -30,12 +30,16 @@ HIGHER = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "macro_jaccard": "macro Jaccard index",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_auc": "macro area under the ROC curve, one class against the rest",
     "matched_accuracy": "accuracy after the best renaming",
     "target_recall": "recall of the target class",
     "missing_recall": "recall of the missing pairs",
     "auroc": "area under the ROC curve",
     "uno_c": "Uno's C",
     "harrell_c": "Harrell's C",
+    "harrell_c_within": "Harrell's C inside strata",
     "silhouette": "silhouette",
     "calinski_harabasz": "Calinski-Harabasz index",
 }
@@ -48,6 +52,9 @@ LOWER = {
     "mae": "mean absolute error",
     "log_loss": "log loss",
     "brier": "Brier score",
+    "integrated_brier": "integrated Brier score",
+    "integrated_brier_kaplan_meier": "integrated Brier score of the Kaplan-Meier curve",
+    "median_ae": "median absolute error",
     "davies_bouldin": "Davies-Bouldin index",
 }
 MODES = {
@@ -55,6 +62,7 @@ MODES = {
     "view_out": "view out: predicted from the other views",
     "cell_out": "cell out: hidden cells",
     "classes": "classes predicted from each view alone",
+    "outcomes": "outcomes predicted from all views",
 }
 _RUN = ["model", "fold", "seed"]
 

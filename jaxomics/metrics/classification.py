@@ -1,7 +1,8 @@
-"""Are predicted classes right? Every score is a function of the confusion matrix.
+"""Are predicted classes right? Most scores are functions of the confusion matrix.
 
 A confusion matrix counts samples [true class, predicted class]. Classes that no sample has do not
-enter a mean. Scores equal those of scikit-learn where it has them.
+enter a mean. Scores equal those of scikit-learn where it has them. The five scores of
+`metrics.multitask` stand beside; the area under the ROC curve is the one that reads probabilities.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,11 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from jaxomics.errors import InputError
+from jaxomics.metrics.multitask import absent, class_scores
 from jaxomics.metrics.tables import SCORE_COLUMNS, join, score_rows
+
+CLASSES = "classes"
+"""Mode of the scores of predicted classes."""
 
 ALL = "all"
 """`view` of a score that pools the views, and of predictions from all views together."""
@@ -31,7 +36,8 @@ class ClassScores(NamedTuple):
 
     Attributes:
       scores: rows with `SCORE_COLUMNS`, pooled over views (view `all`) and per view; see
-        `summary_scores`. `attrs["notes"]` tells which samples were left out.
+        `summary_scores` and `multitask.class_scores`. `attrs["notes"]` tells which samples were
+        left out, and which classes no sample has.
       cells: recall per view and class, and pooled, with `CELL_COLUMNS`.
       confusion: counts per view, and pooled, with `CONFUSION_COLUMNS`; all pairs of classes.
     """
@@ -138,9 +144,11 @@ def evaluate_classes(
     views = list(matrices)
     if views != [ALL]:
         matrices[ALL] = np.sum([matrices[view] for view in views], axis=0)
+    shares = predictions[[f"{PROBABILITY}{name}" for name in names]].to_numpy(float)[judged.index]
     tables = []
     for view, matrix in matrices.items():
-        values = summary_scores(matrix)
+        rows = np.full(len(judged), True) if view == ALL else (judged["view"] == view).to_numpy()
+        values = summary_scores(matrix) | _five(judged[rows], shares[rows])
         if view == ALL:
             matched = sum(_matched(matrices[name]) for name in views)
             values["matched_accuracy"] = _ratio(matched, matrix.sum())
@@ -193,7 +201,7 @@ def _judged(
         strange = sorted(set(truth[foreign]))
         notes.append(
             f"scores leave out {_count(samples[foreign])} of classes that the model does not "
-            f"know: {', '.join(strange[:5])}{', ...' if len(strange) > 5 else ''}"
+            f"know: {_some(strange)}"
         )
     if empty.any():
         notes.append(f"scores leave out {_count(samples[empty])} without a label")
@@ -203,11 +211,22 @@ def _judged(
             f"expected labels among {', '.join(names)} for the predicted samples, found none; "
             "check the label column and the sample ids"
         )
+    lacking = absent(codes[known], names)
+    if lacking:
+        notes.append(
+            f"no sample is of {_some(lacking)}: the area under the curve is a mean over the others"
+        )
     predicted = pd.Categorical(class_text(predictions["class"]), categories=names).codes
     table = pd.DataFrame(
         {"view": predictions["view"].to_numpy(), "truth": codes, "code": predicted}
     )
     return table[known].astype({"truth": int, "code": int})
+
+
+def _five(judged: pd.DataFrame, shares: np.ndarray) -> dict[str, float]:
+    """Return the five scores of `class_scores` for rows of `_judged` and their probabilities."""
+    predicted = judged["code"].to_numpy()
+    return class_scores(judged["truth"].to_numpy(), shares, predicted)
 
 
 def _cell_table(matrices: dict, names: list[str]) -> pd.DataFrame:
@@ -229,6 +248,11 @@ def _confusion_table(matrices: dict, names: list[str]) -> pd.DataFrame:
         for j, name in enumerate(names)
     ]
     return pd.DataFrame(rows, columns=pd.Index(CONFUSION_COLUMNS))
+
+
+def _some(classes: list[str]) -> str:
+    """Return the first classes of a list."""
+    return f"{', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''}"
 
 
 def _count(samples: np.ndarray) -> str:

@@ -22,7 +22,9 @@ from sklearn.metrics import (
 from jaxomics.errors import InputError
 
 
-def class_scores(codes: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def class_scores(
+    codes: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray | None = None
+) -> dict[str, float]:
     """Return the five scores of a classifier.
 
     Precision of a class that is never predicted counts 0. Averages of precision, recall and F1
@@ -31,20 +33,22 @@ def class_scores(codes: np.ndarray, probabilities: np.ndarray) -> dict[str, floa
     Args:
       codes: int [n], the true classes.
       probabilities: [n, classes], finite; columns in the order of the codes.
+      predicted: int [n], the predicted classes; by default the most probable ones. Only the AUC
+        reads probabilities.
 
     Returns:
       `accuracy`, `macro_precision`, `macro_recall`, `macro_f1`, `macro_auc`; the AUC is NaN
       where all samples are of one class.
 
     Raises:
-      InputError: no samples, arrays that do not fit, unknown codes.
+      InputError: no samples, arrays that do not fit, unknown codes, probabilities that are none.
 
     >>> scores = class_scores(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]))
     >>> [round(scores[name], 3) for name in ("accuracy", "macro_precision", "macro_auc")]
     [0.667, 0.75, 1.0]
     """
     codes, probabilities = _checked(codes, probabilities)
-    predicted = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1) if predicted is None else predicted
     precision, recall, f1, _ = precision_recall_fscore_support(
         codes,
         predicted,
@@ -124,6 +128,8 @@ def _checked(codes: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, 
             "expected one class and one row of probabilities per sample, found "
             f"{codes.shape} and {probabilities.shape}"
         )
+    if not np.isfinite(probabilities).all():
+        raise InputError("expected probabilities, found missing values; leave these samples out")
     if codes.min() < 0 or codes.max() >= probabilities.shape[1]:
         raise InputError(
             f"expected codes of {probabilities.shape[1]} classes, found {codes.min()} to "

@@ -37,3 +37,15 @@ def join(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return (
         pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=pd.Index(columns))
     )
+
+
+def with_means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return scores of single folds with their means behind them, whose `fold` is `ALL_FOLDS`.
+
+    >>> folds = [score_rows({"mse": value}, fold=fold) for fold, value in enumerate((1.0, 3.0))]
+    >>> with_means(join(folds, SCORE_COLUMNS))[["fold", "value"]].to_numpy().tolist()
+    [[0.0, 1.0], [1.0, 3.0], [-1.0, 2.0]]
+    """
+    by = [name for name in SCORE_COLUMNS if name not in ("fold", "value")]
+    means = scores.groupby(by, sort=False, as_index=False)["value"].mean().assign(fold=ALL_FOLDS)
+    return join([scores, means[SCORE_COLUMNS]], SCORE_COLUMNS)

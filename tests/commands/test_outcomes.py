@@ -9,8 +9,11 @@ import pytest
 
 from jaxomics.cli import main
 from jaxomics.commands.choose import choose
+from jaxomics.commands.cv import Options, cv
+from jaxomics.commands.held_out import score_held_out
 from jaxomics.commands.train import train
 from jaxomics.data.container import MultiOmics
+from jaxomics.data.io import read_cohort
 from jaxomics.data.outcomes import OutcomesConfig
 from jaxomics.engine.state import Train
 from jaxomics.errors import InputError
@@ -91,6 +94,7 @@ def test_a_run_predicts_all_outcomes(run: Path, folder: Path):
 
 def test_a_loaded_run_reads_chromosomes_apart(run: Path):
     loaded = load_run(run)
+    assert isinstance(loaded, Estimator)
     assert loaded.spec_.views[0].groups == ((0, 1), (2, 3), (4, 5), (6, 7))
     assert loaded.spec_.views[1].groups == ()
     assert loaded.outcomes_.edges[0] > 0
@@ -111,6 +115,7 @@ def test_new_samples_need_no_labels_and_not_all_views(run: Path, tmp_path: Path)
     [
         (["--time", "months"], "expected --event beside --time"),
         (["--time", "months", "--event", "age"], "events of 0 or 1"),
+        (["--time", "died", "--event", "died"], "above 0, found 0"),
         (["--regress", "label"], "expected numbers in label column 'label'"),
         (["--regress", "size"], "unknown label column 'size'"),
         (["--classify", "months", "--bins", "1"], "bins of at least 2"),
@@ -123,6 +128,67 @@ def test_what_cannot_be_learned_is_refused(
     assert main(["train", "omiembed", "--data", str(folder), "--out", str(out), *words]) == 2
     assert said in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_predictions_of_a_run_are_scored(
+    run: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["predict", str(run), "--out", str(run / "p.csv"), "--quiet"]) == 0
+    words = ["evaluate", "outcomes", str(run / "p.csv"), "--labels", str(folder / "labels.csv")]
+    words += ["--label", "label", "--time", "months", "--event", "died", "--regress", "age"]
+    capsys.readouterr()
+    assert main([*words, "--out", str(run / "scores.csv")]) == 0
+    told = capsys.readouterr()
+    assert "harrell_c" in told.out
+    assert "survival is not known of 1 of 40 samples" in told.err
+    value = pd.read_csv(run / "scores.csv").set_index(["view", "metric"])["value"]
+    assert value["all", "macro_auc"] > 0.8
+    assert value["survival", "harrell_c"] > 0.7
+    assert value["age", "r2"] > 0.5
+    assert main([*words, "--out", str(run / "scores.csv")]) == 2
+
+
+@pytest.fixture(scope="module")
+def rare(folder: Path) -> Path:
+    """The same samples, two of them of a class of their own, which no two folds have."""
+    path = folder.parent / "rare"
+    path.mkdir()
+    found = tables()
+    found["labels"].loc[SAMPLES[:2], "label"] = "rare"
+    for name, table in found.items():
+        table.to_csv(path / f"{name}.csv")
+    return path
+
+
+def test_outcomes_are_cross_validated_beside_regressions(rare: Path, tmp_path: Path):
+    settings = replace(small(), config=replace(small().config, phases=(0.0, 0.0, 1.0)))
+    scores = cv("omiembed", rare, tmp_path / "cv", Options(folds=2), settings=settings)
+    assert scores is not None
+    assert "Outcomes of held-out samples" in (tmp_path / "cv" / "report.html").read_text()
+    own = scores[scores["mode"] == "outcomes"]
+    assert set(own["model"]) == {"omiembed", "components"}
+    assert set(own["view"]) == {"survival", "age"}
+    wide = own.pivot_table(index=["model", "fold"], columns=["view", "metric"], values="value")
+    folds = wide.drop(-1, level="fold").groupby("model").mean()
+    np.testing.assert_allclose(wide.xs(-1, level="fold"), folds)
+    best = own[own["fold"] == -1].set_index(["model", "view", "metric"])["value"].to_dict()
+    assert best["components", "survival", "harrell_c"] > 0.7
+    assert best["omiembed", "age", "mae"] < 10
+    classes = scores[(scores["mode"] == "classes") & (scores["model"] == "omiembed")]
+    assert {"macro_f1", "macro_auc"} <= set(classes["metric"])
+    said = pd.read_parquet(tmp_path / "cv" / "tables" / "outcomes.parquet")
+    assert sorted(said["sample"][said["model"] == "components"]) == SAMPLES
+    assert set(said) == {"sample", "view", "risk", "age", "model", "fold", "repeat"}
+
+
+def test_samples_that_training_held_out_are_scored(run: Path, folder: Path):
+    loaded = load_run(run)
+    assert isinstance(loaded, Estimator)
+    loaded.held_out_ = pd.Index(SAMPLES[:15])
+    scores = score_held_out(loaded, read_cohort(folder))["scores"]
+    own = scores[scores["mode"] == "outcomes"].set_index(["view", "metric"])["value"]
+    assert {"harrell_c", "integrated_brier"} <= set(own["survival"].index)
+    assert own["age", "mae"] < 10
 
 
 def test_only_models_of_outcomes_have_the_options():

@@ -16,7 +16,10 @@ SMALL = ["--hidden", "8", "--latent", "4", "--ensemble", "1", "--epochs", "3", "
 
 
 def paired() -> MultiOmics:
-    """Samples 0 to 15 have both views of one factor; 16 and 17 lack rna, 18 and 19 lack cpg."""
+    """Samples 0 to 15 have both views of one factor; 16 and 17 lack rna, 18 and 19 lack cpg.
+
+    One gene is constant.
+    """
     rng = np.random.default_rng(0)
     factor = rng.normal(size=(20, 1))
     names = [f"s{i:02d}" for i in range(20)]
@@ -26,6 +29,7 @@ def paired() -> MultiOmics:
         )
         for view, width in (("cpg", 6), ("rna", 5), ("protein", 3))
     }
+    tables["rna"]["rna_3"] = np.float32(0.1)
     tables["cpg"], tables["rna"] = tables["cpg"][:18], tables["rna"].drop(names[16:18])
     return MultiOmics.from_tables(tables)
 
@@ -61,6 +65,8 @@ def test_samples_with_a_source_are_translated_in_units_of_the_target(run: Path, 
     # As far from 0 on average as what was measured: it is not in standard units.
     shared = found.loc[truth.index[:16]]
     np.testing.assert_allclose(shared.mean(), truth[:16].mean(), atol=1.5)
+    assert set(found["rna_3"]) == {np.float32(0.1)}
+    assert found["rna_1"].nunique() > 9
 
 
 def test_missing_features_are_stood_in_for_and_told(
@@ -87,6 +93,7 @@ def test_latents_of_a_translator(run: Path, tmp_path: Path):
         (["--source", "cpg", "--target", "cpg"], "'cpg' as both"),
         ([*ROLES, "--generator", "unet_in"], "take `unet`"),
         ([*ROLES, "--generator", "fc_sep"], "feature table with the column chromosome"),
+        ([*ROLES, "--distance", "ce"], "values from 0 to 1 for the cross entropy, found -"),
     ],
 )
 def test_what_cannot_be_translated_is_refused(
