@@ -155,8 +155,9 @@ class EpochPlan:
         """Return which features a step reads; None = all."""
         if self._cut is None:
             return None
-        _, *bounds = self._epoch_rows(number // self.steps)
-        return Part(*(int(bound[number % self.steps]) for bound in bounds), self._cut.width)
+        _, begin, end, place = self._epoch_rows(number // self.steps)
+        own = number % self.steps
+        return Part(int(begin[own]), int(end[own]), int(place[own]), self._cut.width)
 
 
 class EvaluationPlan:
@@ -193,7 +194,8 @@ class EvaluationPlan:
         """Return which features a step reads; None = all."""
         if self._cut is None:
             return None
-        return Part(*(int(bound[number]) for bound in self._bounds), self._cut.width)
+        begin, end, place = self._bounds
+        return Part(int(begin[number]), int(end[number]), int(place[number]), self._cut.width)
 
 
 def _drawing(batch: int, each: int, cut: Cut | None) -> Callable[..., tuple[Array, ...]]:
