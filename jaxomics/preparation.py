@@ -25,7 +25,7 @@ class Rows(NamedTuple):
 
     Attributes:
       split: training and validation rows.
-      notes: who was left out, in sentences.
+      notes: who was left out, and which views are read as one, in sentences.
     """
 
     split: Split
@@ -119,13 +119,14 @@ def choose_rows(
     views = sum(cohort.present(name).astype(int) for name in cohort.views)
     least = min(settings.preprocess.min_views, len(cohort.views))
     enough = np.asarray(views) >= least
-    roles = translated_views(settings, list(modelled_views(cohort, settings).views))
+    modelled = list(modelled_views(cohort, settings).views)
+    roles = translated_views(settings, modelled)
     lacking = f"have fewer than {least} views: completed"
     if roles is not None:
         enough &= _paired(cohort, trained, *roles)
         lacking = f"lack {_either(roles[0])} or {_either(roles[1])}"
     rows = np.flatnonzero(cohort.samples.isin(trained) & enough)
-    notes = []
+    notes = _joined_notes(settings, modelled)
     if len(rows) < len(trained):
         notes.append(f"{len(trained) - len(rows)} samples {lacking}, not trained on")
     if valid is not None:
@@ -133,6 +134,16 @@ def choose_rows(
         return Rows(Split(rows, len(rows), held, len(held)), notes)
     train, held = _divide(cohort, rows, settings.train.valid_fraction, seed)
     return Rows(Split(train, len(train), held, len(held)), notes)
+
+
+def _joined_notes(settings: Settings, views: Sequence[str]) -> list[str]:
+    """Return what is said where a model reads several views as one profile."""
+    if len(views) < 2 or not getattr(settings.config, "joins", False):
+        return []
+    return [
+        f"{len(views)} views are read side by side, as one profile: {', '.join(views)}; name one "
+        "with --views to model it alone"
+    ]
 
 
 def _divide(

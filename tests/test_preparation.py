@@ -46,6 +46,14 @@ def test_rows_of_samples_with_too_few_views_are_left_out_and_told():
     assert told == ["7 samples have fewer than 2 views: completed, not trained on"]
 
 
+def test_views_that_are_read_as_one_profile_are_named():
+    joined = preset("rna-vae", "recommended")
+    _, told = choose_rows(cohort(), joined, cohort().samples, None, 0)
+    assert told[0].startswith("2 views are read side by side, as one profile: rna, protein; ")
+    _, told = choose_rows(cohort().select_views(["rna"]), joined, cohort().samples[:5], None, 0)
+    assert told == []
+
+
 def test_a_share_is_held_out_by_seed():
     settings = replace(PAPER, train=replace(PAPER.train, valid_fraction=0.25))
     one, _ = choose_rows(cohort(), settings, cohort().samples, None, 0)

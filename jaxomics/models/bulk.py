@@ -15,7 +15,7 @@ encoder, and left out of the loss. docs/models/coembed.md has the limits.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import optax
@@ -46,8 +46,10 @@ class Config:
       linear: leave the hidden layers out, so that encoder and decoder are linear maps.
       reduction: `sum` the error over features, as an ELBO does, or take the `mean`, where a KL
         weight of 1 would switch every dimension of z off.
+      joins: all views are read as one profile.
     """
 
+    joins: ClassVar[bool] = True
     latent: int = 512
     hidden: tuple[int, ...] = (1024,)
     linear: bool = False
