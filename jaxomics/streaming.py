@@ -106,27 +106,12 @@ class StoredEstimator(Estimator):
     def _check(self) -> None:
         """Raise if the settings ask for what is not done from disk."""
         settings, cohort = self.settings, self.outline_
+        check_streamed(settings, self.entry.name)
         columns = set(settings.conditionals.columns or ()) - set(cohort.labels.columns)
         if views := sorted(columns & set(cohort.views)):
             raise InputError(
                 "expected label columns as conditionals of a model that is trained from disk, "
                 f"found view {views[0]!r}; leave it out of --conditionals"
-            )
-        if settings.normalise != NormaliseConfig():
-            raise InputError(
-                "expected values that need no normalisation for a model that is trained from "
-                f"disk, found {settings.normalise}; write normalised tables, or train in memory"
-            )
-        if needs_pairs(settings):
-            raise InputError(
-                f"expected a model of single samples, found {self.entry.name}: who is matched with "
-                "whom follows from values of both views, which are not in memory; train it "
-                "without --stream, or train atac-vae"
-            )
-        if named := settings.outcomes.names:
-            raise InputError(
-                f"expected no outcomes for a model that is trained from disk, found {named[0]!r}; "
-                "leave them out, or train in memory"
             )
 
     def _select(self) -> Selected:
@@ -169,6 +154,35 @@ class StoredEstimator(Estimator):
         self.split_ = Split(every, len(every), valid, len(valid))
         self.held_out_ = sample.samples[valid]
         return sample
+
+
+def check_streamed(settings: Settings, model: str) -> None:
+    """Raise if settings ask for what is not done from disk, as far as they alone tell.
+
+    Args:
+      settings: of a training.
+      model: registry name.
+
+    Raises:
+      InputError: values that are to be normalised, outcomes, or a model that matches samples.
+    """
+    own, plain = vars(settings.normalise), vars(NormaliseConfig())
+    if asked := [f"{name} = {own[name]}" for name in own if own[name] != plain[name]]:
+        raise InputError(
+            "expected values that need no normalisation for a model that is trained from disk, "
+            f"found {', '.join(asked)}; write normalised tables, or train in memory"
+        )
+    if needs_pairs(settings):
+        raise InputError(
+            f"expected a model of single samples, found {model}: who is matched with whom follows "
+            "from values of both views, which are not in memory; train it without --stream, or "
+            "train atac-vae"
+        )
+    if named := settings.outcomes.names:
+        raise InputError(
+            f"expected no outcomes for a model that is trained from disk, found {named[0]!r}; "
+            "leave them out, or train in memory"
+        )
 
 
 def single(settings: Settings) -> tuple[Settings, list[str]]:

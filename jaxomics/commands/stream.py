@@ -35,7 +35,7 @@ from jaxomics.estimator import Estimator
 from jaxomics.presets import Settings
 from jaxomics.report import run_report
 from jaxomics.runfolder import describe_run, finish_run, same_run, start_run
-from jaxomics.streaming import StoredEstimator, single
+from jaxomics.streaming import StoredEstimator, check_streamed, single
 
 STORE = "store"
 """Folder of a run that holds its data until it is finished."""
@@ -79,6 +79,7 @@ def train_stored(
       InputError: unfit data or settings, or a folder that must not be touched.
     """
     refuse_early(out, resume=resume, overwrite=overwrite)
+    check_streamed(settings, model)
     names, digest = _digest(data, views)
     record = _record(Estimator(single(settings)[0], model=model, seed=seed), data, names, digest)
     agree_on(record)

@@ -41,6 +41,9 @@ FORMAT = 1
 CHUNK_BYTES = 4 << 20
 """Tables are written, and statistics are gathered, in pieces of about so many bytes."""
 
+PARQUET_ROWS = 32
+"""Fewest rows of a parquet table to read at once: a piece costs time for every column."""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -302,7 +305,7 @@ def _parquet_tables(
     tables = {}
     for view, path in files.items():
         rows = samples.get_indexer(ids[view].index)
-        size = _chunk_rows(len(ids[view].features))
+        size = max(_chunk_rows(len(ids[view].features)), PARQUET_ROWS)
         tables[view] = _Table(ids[view].features, row_chunks(path, ids[view], rows, size))
     return samples, tables
 
