@@ -319,7 +319,7 @@ def write_run_tables(out: Path, estimator: Estimator, cohort: MultiOmics, csv: b
     """Write `tables/` of a finished run: latent, views, dropped, timing, and scores if any."""
     assert estimator.result_ is not None
     seconds = pd.Series(estimator.result_.seconds, name="seconds")
-    embeds = "embed" in estimator.entry.verbs
+    embeds = "embed" in estimator.entry.verbs and estimator.model_.tasks.encode is not None
     tables = {
         **({"latent": estimator.transform().reset_index()} if embeds else {}),
         "views": views_table(estimator, cohort),

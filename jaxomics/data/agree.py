@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from jaxomics.data.container import DROPPED_COLUMNS
-from jaxomics.data.preprocess import Preprocess, ViewPreprocess
+from jaxomics.data.preprocess import Preprocess
+from jaxomics.data.view import ViewPreprocess
 from jaxomics.errors import InputError
 
 
@@ -52,15 +53,7 @@ def _agree_view(name: str, fitted: list[ViewPreprocess]) -> list[ViewPreprocess]
                 "none; raise max_missing, ask for fewer folds, or leave the view out"
             )
     encoder = np.flatnonzero(kept.isin(seen))
-    return [_restrict(view, kept, encoder) for view in fitted]
-
-
-def _restrict(view: ViewPreprocess, kept: pd.Index, encoder: np.ndarray) -> ViewPreprocess:
-    """Return a view with these features, in this order."""
-    columns = view.features.get_indexer(kept)
-    fill = None if view.fill is None else view.fill[columns]
-    mean, scale = view.mean[columns], view.scale[columns]
-    return replace(view, features=kept, encoder=encoder, mean=mean, scale=scale, fill=fill)
+    return [view.restricted(kept, encoder) for view in fitted]
 
 
 def _shown(view: ViewPreprocess) -> pd.Index:

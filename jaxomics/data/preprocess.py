@@ -29,7 +29,7 @@ from jaxomics.data.normalise import NO_STEPS, Steps, fit_steps, on_scale
 from jaxomics.data.peaks import check_peaks
 from jaxomics.data.scaling import Standard
 from jaxomics.data.statistics import Piece, ViewStatistics, view_statistics
-from jaxomics.data.view import ViewPreprocess
+from jaxomics.data.view import PER_FEATURE, ViewPreprocess
 from jaxomics.errors import InputError, unknown
 
 BLOCK_BYTES = 64 << 20
@@ -158,7 +158,7 @@ class Preprocess:
         arrays = {
             f"{field}:{name}": getattr(view, field)
             for name, view in self.views.items()
-            for field in ("encoder", "mean", "scale", "fill", "low", "high")
+            for field in ("encoder", *PER_FEATURE)
             if getattr(view, field) is not None
         }
         for name, view in self.views.items():

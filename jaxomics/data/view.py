@@ -1,12 +1,16 @@
 """What is fitted to one view: its features, their scaling, and the range of their values."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jaxomics.data.normalise import NO_STEPS, Steps
 from jaxomics.data.scaling import Standard, apply_standard, invert_standard
+
+PER_FEATURE = ("mean", "scale", "fill", "low", "high")
+"""Fields of a fitted view with one number per feature, or None."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,13 @@ class ViewPreprocess:
         """
         values = invert_standard(standardised, self.standard)
         return values if self.low is None else np.where(self.low == self.high, self.low, values)
+
+    def restricted(self, kept: pd.Index, encoder: np.ndarray) -> "ViewPreprocess":
+        """Return it with these features, in this order, and these columns for the encoder."""
+        columns = self.features.get_indexer(kept)
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in PER_FEATURE}
+        own = {name: None if array is None else array[columns] for name, array in arrays.items()}
+        return replace(self, features=kept, encoder=encoder, **own)
 
     def widened(self, values: np.ndarray) -> "ViewPreprocess":
         """Return it with a range that takes in other values [samples, features], NaN = missing."""

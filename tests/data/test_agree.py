@@ -37,10 +37,13 @@ def test_common_features_stay_with_each_folds_own_scaling():
     assert second.report["reason"].tolist() == ["missing", "left out in another one of 2 folds"]
 
 
-def test_what_fills_gaps_goes_with_its_feature():
+def test_what_fills_gaps_and_the_range_go_with_their_feature():
     one, other = fitted("ABCD", "ABCD", 0.0), fitted("BDC", "BDC", 0.0)
-    one.views["rna"] = replace(one.views["rna"], fill=np.arange(4.0))
-    np.testing.assert_array_equal(agree([one, other])[0].views["rna"].fill, [1, 2, 3])
+    numbers = np.arange(4.0)
+    one.views["rna"] = replace(one.views["rna"], fill=numbers, low=numbers - 9, high=numbers + 9)
+    found = agree([one, other])[0].views["rna"]
+    assert found.fill is not None and found.low is not None and found.high is not None
+    np.testing.assert_array_equal([found.low + 9, found.fill, found.high - 9], [[1, 2, 3]] * 3)
 
 
 def test_equal_folds_change_nothing():
