@@ -85,6 +85,16 @@ def test_latents_of_a_translator(run: Path, tmp_path: Path):
     assert list(read_table(tmp_path / "z.parquet").filter(regex="^z")) == ["z0", "z1", "z2", "z3"]
 
 
+def test_a_generator_without_a_latent_leaves_a_run(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["train", "omitrans", "--data", str(data), *ROLES, *SMALL, "--generator", "linear"]
+    assert main([*words, "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    assert not (tmp_path / "run" / "tables" / "latent.parquet").exists()
+    assert main(["embed", str(tmp_path / "run"), "--out", str(tmp_path / "z.parquet")]) == 2
+    assert "no task encode" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
