@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 from jaxomics.data.align import choose_views
 from jaxomics.data.atomic import whole_file
 from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics
-from jaxomics.data.delimited import naming_damage, read_delimited, read_header
+from jaxomics.data.delimited import read_delimited, read_header
 from jaxomics.data.hdf import HDF_SUFFIXES, read_hdf, write_hdf
+from jaxomics.data.parquet import open_parquet
 from jaxomics.errors import InputError
 
 TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -313,13 +314,13 @@ def _refuse_empty(path: Path) -> None:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     """Read a parquet file with the index that it stores."""
-    with naming_damage(path, "a parquet table"), pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         return file.read().to_pandas()
 
 
 def _schema_metadata(path: Path) -> dict[bytes, bytes]:
     """Return the key-value metadata of a parquet file."""
-    with naming_damage(path, "a parquet table"), pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         return dict(file.schema_arrow.metadata or {})
 
 

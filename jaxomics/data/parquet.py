@@ -1,6 +1,7 @@
 """Parquet tables read in row chunks, for tables that do not fit memory."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,10 @@ from jaxomics.errors import InputError
 
 _OTHER = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _RESERVED = ("features_", "truth_", "measured_", ".")
+
+
+_LARGEST = 2**31 - 1
+"""Bytes, or entries, of a footer."""
 
 
 class Ids(NamedTuple):
@@ -41,6 +46,20 @@ def view_files(folder: Path) -> dict[str, Path]:
     return found
 
 
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a parquet table, also one whose footer is large: it grows with the number of columns.
+
+    By default pyarrow refuses to read more than some 100 MB, which half a million columns need.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+    limits = {"thrift_string_size_limit": _LARGEST, "thrift_container_size_limit": _LARGEST}
+    with naming_damage(path, "a parquet table"), pq.ParquetFile(path, **limits) as file:
+        yield file
+
+
 def id_column(path: Path) -> Ids:
     """Return names of one table without reading its values.
 
@@ -48,7 +67,7 @@ def id_column(path: Path) -> Ids:
       InputError: the file is damaged, sample ids are missing or repeated, or a column holds
         anything but numbers.
     """
-    with naming_damage(path, "a parquet table"), pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         schema = file.schema_arrow
         named = (schema.pandas_metadata or {}).get("index_columns", [])
         column = next((c for c in named if isinstance(c, str)), schema.names[0])
@@ -89,7 +108,7 @@ def row_chunks(
         features times row groups: row groups of some 50 MB are a good choice.
     """
     start = 0
-    with naming_damage(path, "a parquet table"), pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         # One iterator over all row groups would keep what it has read of each.
         for group in range(file.num_row_groups):
             for piece in file.iter_batches(batch_size=size, row_groups=[group]):

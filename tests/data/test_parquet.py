@@ -13,8 +13,10 @@ TABLE = pd.DataFrame({"id": ["a", "b", "c"], "x": [1.0, None, 3.0], "y.z": [4, 5
 
 
 @pytest.mark.parametrize("indexed", [True, False])
-def test_chunks_make_the_table(tmp_path: Path, indexed: bool):
-    table = TABLE.set_index("id") if indexed else TABLE
+@pytest.mark.parametrize("kind", [int, float])
+def test_chunks_make_the_table(tmp_path: Path, indexed: bool, kind: type):
+    table = TABLE.astype({"y.z": kind})
+    table = table.set_index("id") if indexed else table
     table.to_parquet(tmp_path / "v.parquet")
     ids = id_column(tmp_path / "v.parquet")
     assert (ids.column, list(ids.index), list(ids.features)) == ("id", list("abc"), ["x", "y.z"])
@@ -23,6 +25,14 @@ def test_chunks_make_the_table(tmp_path: Path, indexed: bool):
     values = np.concatenate([values for _, values in chunks])
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values, [[1, 4], [np.nan, 5], [3, 6]])
+
+
+def test_the_limit_of_a_footer_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The footer of half a million columns is larger than pyarrow reads by default."""
+    TABLE.to_parquet(tmp_path / "v.parquet")
+    monkeypatch.setattr("jaxomics.data.parquet._LARGEST", 10)
+    with pytest.raises(InputError, match="Exceeded size limit"):
+        id_column(tmp_path / "v.parquet")
 
 
 def test_numbers_as_ids_become_text(tmp_path: Path):
