@@ -75,18 +75,18 @@ class Novelty(NamedTuple):
     def share(self, chances: np.ndarray, new: np.ndarray) -> np.ndarray:
         """Return probabilities [samples, classes] in which unseen classes have the share `new`.
 
+        Classes of which a classifier is as good as certain that they are not meant (probability
+        0) are alike to it.
+
         >>> none = np.zeros(0)
         >>> view = Novelty(np.array([True, True, False]), *[none] * 5)
         >>> view.share(np.array([[0.5, 0.3, 0.2]]), np.array([0.9])).round(4).tolist()
         [[0.0625, 0.0375, 0.9]]
         """
-        parts = np.where(self.seen, 1.0 - new[:, None], new[:, None])
-        sums = np.where(
-            self.seen,
-            chances[:, self.seen].sum(axis=1, keepdims=True),
-            chances[:, ~self.seen].sum(axis=1, keepdims=True),
-        )
-        return parts * chances / np.maximum(sums, np.finfo(np.float32).tiny)
+        shared = chances.astype(np.float64) + np.finfo(np.float32).tiny
+        for group, part in ((self.seen, 1.0 - new), (~self.seen, new)):
+            shared[:, group] *= (part / shared[:, group].sum(axis=1))[:, None]
+        return shared
 
 
 def fit_novelty(

@@ -67,6 +67,12 @@ def test_the_threshold_is_half():
     assert found.degree(beyond, np.ones((1, 1), bool))[0] == pytest.approx(expected)
 
 
+def test_a_new_sample_is_of_an_unseen_class_even_if_the_classifier_is_certain_that_it_is_not():
+    view = Novelty(np.array([True, False, False]), *[np.zeros(0)] * 5)
+    certain = np.array([[1.0, 0.0, 0.0]], np.float32)
+    np.testing.assert_allclose(view.share(certain, np.ones(1)), [[0.0, 0.5, 0.5]])
+
+
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3), st.floats(0, 1))
 def test_probabilities_stay_probabilities(values: list[float], new: float):
     chances = np.array([values]) + 1e-3
