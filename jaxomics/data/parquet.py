@@ -17,6 +17,9 @@ _OTHER = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _RESERVED = ("features_", "truth_", "measured_", ".")
 
 
+COLUMNS = 16_384
+"""Most columns to read at once: each takes some kilobytes, however few its rows are."""
+
 _LARGEST = 2**31 - 1
 """Bytes, or entries, of a footer."""
 
@@ -97,23 +100,29 @@ def id_column(path: Path) -> Ids:
 
 def row_chunks(
     path: Path, ids: Ids, rows: np.ndarray, size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (row numbers [k], float32 [k, features]) of a table, at most `size` rows at a time.
+) -> Iterator[tuple[np.ndarray, slice, np.ndarray]]:
+    """Yield (row numbers [k], features, float32 [k, features]), at most `size` rows at a time.
 
     Args:
       path: the table.
       ids: its names.
       rows: where each of its rows belongs, in the order of the file.
-      size: rows per chunk. Memory also holds a row group, and the file's footer, which grows with
-        features times row groups: row groups of some 50 MB are a good choice.
+      size: rows per chunk. Memory also holds `COLUMNS` columns of a row group, and the file's
+        footer, which grows with features times row groups: row groups of some 50 MB are a good
+        choice.
     """
     start = 0
     with open_parquet(path) as file:
+        names = [name for name in file.schema_arrow.names if name != ids.column]
         # One iterator over all row groups would keep what it has read of each.
         for group in range(file.num_row_groups):
-            for piece in file.iter_batches(batch_size=size, row_groups=[group]):
-                yield rows[start : start + len(piece)], _values(piece.drop_columns([ids.column]))
-                start += len(piece)
+            for first in range(0, max(len(names), 1), COLUMNS):
+                part, own = slice(first, min(first + COLUMNS, len(names))), start
+                pieces = file.iter_batches(size, row_groups=[group], columns=names[part])
+                for piece in pieces:
+                    yield rows[own : own + len(piece)], part, _values(piece)
+                    own += len(piece)
+            start += file.metadata.row_group(group).num_rows
 
 
 def _values(piece: pa.RecordBatch) -> np.ndarray:

@@ -114,10 +114,10 @@ class Store:
 
 
 class _Table(NamedTuple):
-    """A view to be written: feature names, and an iterator of (row numbers, values)."""
+    """A view to be written: feature names, and an iterator of (row numbers, columns, values)."""
 
     features: pd.Index
-    chunks: Iterator[tuple[np.ndarray | slice, np.ndarray]]
+    chunks: Iterator[tuple[np.ndarray | slice, slice, np.ndarray]]
 
 
 def write_store(
@@ -287,11 +287,12 @@ def _check_file(path: Path, shape: tuple[int, ...]) -> None:
         )
 
 
-def _sliced(array: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def _sliced(array: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Yield an array in row chunks."""
     size = _chunk_rows(array.shape[1])
     for start in range(0, len(array), size):
-        yield slice(start, start + size), np.asarray(array[start : start + size], np.float32)
+        part = slice(start, start + size)
+        yield part, slice(None), np.asarray(array[part], np.float32)
 
 
 def _parquet_tables(
@@ -370,14 +371,14 @@ def _write_view(path: Path, count: int, view: str, table: _Table) -> None:
         for start in range(0, count, _chunk_rows(width)):
             rows = min(_chunk_rows(width), count - start)
             file.write(np.full((rows, width), np.nan, np.float32).tobytes())
-    for rows, values in table.chunks:
+    for rows, columns, values in table.chunks:
         if np.isinf(values).any():
             raise InputError(
                 f"view {view!r}: expected finite numbers, found {int(np.isinf(values).sum())} "
                 "infinite cells in one chunk of rows; leave such cells empty"
             )
         mapped = np.load(path, mmap_mode="r+")
-        mapped[rows] = values
+        mapped[rows, columns] = values
 
 
 def _sha256(path: Path) -> str:

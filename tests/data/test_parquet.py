@@ -13,18 +13,23 @@ TABLE = pd.DataFrame({"id": ["a", "b", "c"], "x": [1.0, None, 3.0], "y.z": [4, 5
 
 
 @pytest.mark.parametrize("indexed", [True, False])
-@pytest.mark.parametrize("kind", [int, float])
-def test_chunks_make_the_table(tmp_path: Path, indexed: bool, kind: type):
+@pytest.mark.parametrize(("kind", "columns"), [(int, 2), (float, 2), (float, 1)])
+def test_chunks_make_the_table(
+    tmp_path: Path, indexed: bool, kind: type, columns: int, monkeypatch: pytest.MonkeyPatch
+):
     table = TABLE.astype({"y.z": kind})
     table = table.set_index("id") if indexed else table
     table.to_parquet(tmp_path / "v.parquet")
     ids = id_column(tmp_path / "v.parquet")
     assert (ids.column, list(ids.index), list(ids.features)) == ("id", list("abc"), ["x", "y.z"])
+    monkeypatch.setattr("jaxomics.data.parquet.COLUMNS", columns)
     chunks = list(row_chunks(tmp_path / "v.parquet", ids, np.array([5, 0, 2]), 2))
-    assert [rows.tolist() for rows, _ in chunks] == [[5, 0], [2]]
-    values = np.concatenate([values for _, values in chunks])
-    assert values.dtype == np.float32
-    np.testing.assert_array_equal(values, [[1, 4], [np.nan, 5], [3, 6]])
+    assert [rows.tolist() for rows, _, _ in chunks] == [[5, 0], [2]] * (2 // columns)
+    values = np.zeros((6, 2), np.float32)
+    for rows, part, found in chunks:
+        assert found.dtype == np.float32
+        values[rows, part] = found
+    np.testing.assert_array_equal(values[[5, 0, 2]], [[1, 4], [np.nan, 5], [3, 6]])
 
 
 def test_the_limit_of_a_footer_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
