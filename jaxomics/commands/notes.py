@@ -108,12 +108,12 @@ def unseen_levels(report: pd.DataFrame) -> list[str]:
 
     >>> rows = [("rna", "a", "prep", "x"), ("rna", "b", "prep", "x")]
     >>> unseen_levels(pd.DataFrame(rows, columns=["view", "sample", "column", "level"]))
-    ['rna: prep=x of 2 samples not known to the model: no effect removed']
+    ['rna: prep=x of 2 samples not known to the model: its effect stays']
     """
     counts = Counter(report[["view", "column", "level"]].itertuples(index=False, name=None))
     return [
-        f"{view}: {column}={level} of {_count(count, 'sample')} not known to the model: no effect "
-        "removed"
+        f"{view}: {column}={level} of {_count(count, 'sample')} not known to the model: its effect "
+        "stays"
         for (view, column, level), count in counts.items()
     ]
 

@@ -99,8 +99,8 @@ class BatchEffects:
             known = next(term.levels for term in self.terms if term.column == column) or ()
             raise InputError(
                 f"expected levels of {column!r} that training samples have ({', '.join(known)}), "
-                f"found {level!r} in sample {sample!r}; correct it, or let levels that are not "
-                "known have no effect with --unseen zero"
+                f"found {level!r} in sample {sample!r}; correct it, or train with --unseen zero, "
+                "for which levels that are not known have no effect"
             )
         design = self._design(labels)
         out = np.empty(values.shape, np.float32)

@@ -73,7 +73,7 @@ def test_new_samples_are_normalised_as_the_training_samples_were(
     out = tmp_path / "latent.csv"
     words = ["embed", str(folder / "run"), "--data", str(tmp_path / "new"), "--out", str(out)]
     assert main(words) == 0
-    told = "note: rna: library_prep=new of 1 sample not known to the model: no effect removed\n"
+    told = "note: rna: library_prep=new of 1 sample not known to the model: its effect stays\n"
     assert capsys.readouterr().err == told
     before = read_table(folder / "run" / "tables" / "latent.parquet")
     np.testing.assert_allclose(
