@@ -41,7 +41,7 @@ FORMAT = 1
 CHUNK_BYTES = 4 << 20
 """Tables are written, and statistics are gathered, in pieces of about so many bytes."""
 
-PARQUET_ROWS = 32
+PARQUET_ROWS = 512
 """Fewest rows of a parquet table to read at once: a piece costs time for every column."""
 
 
