@@ -71,10 +71,12 @@ def main(options: Options) -> None:
     """Translate, score, embed and draw."""
     use_compilation_cache()
     task = divided(read_cohort(options.data, views=[*options.source, options.target]), options)
-    tables = {name: METHODS[name](task) for name in options.methods}
+    tables = {name: next(METHODS[name](task)) for name in options.methods}
+    ((_, held),) = task.folds
+    test = task.cohort.select_samples(held)
     scores = join(
         [
-            scored(task, name, table, options.data.name)[0].assign(seed=options.seed)
+            scored(task, 0, name, table, options.data.name)[0].assign(seed=options.seed)
             for name, table in tables.items()
         ],
         SCORE_COLUMNS,
@@ -88,14 +90,14 @@ def main(options: Options) -> None:
     )
     last = options.methods[-1]
     cohorts = {
-        "measured " + "+".join(options.source): task.test.select_views(options.source),
-        f"measured {options.target}": task.test.select_views((options.target,)),
+        "measured " + "+".join(options.source): test.select_views(options.source),
+        f"measured {options.target}": test.select_views((options.target,)),
         f"translated {options.target} ({last})": MultiOmics.from_tables(
-            {options.target: tables[last]}, task.test.labels
+            {options.target: tables[last]}, test.labels
         ),
     }
     embeddings = {name: embedded(cohort, options.seed) for name, cohort in cohorts.items()}
-    classes = task.test.labels[options.finer or options.label]
+    classes = test.labels[options.finer or options.label]
     agreement = embedding_table(embeddings, classes, options)
     write_table(agreement, options.out / "embedding.parquet", csv=True, overwrite=True)
     rows = agreement[agreement["metric"].isin(AGREEMENT) & (agreement["mode"] == "latent")]
@@ -131,10 +133,8 @@ def divided(cohort: MultiOmics, options: Options) -> Task:
             f"expected at least 10 samples with {', '.join(views)} to learn from and to translate, "
             f"found {len(train)} and {len(test)}; hold out other groups"
         )
-    return Task(
-        cohort.select_samples(train), cohort.select_samples(test),
-        options.source, options.target, options.seed,
-    )  # fmt: skip
+    both = cohort.select_samples(cohort.samples[paired])
+    return Task(both, [(train, test)], options.source, options.target, options.seed)
 
 
 def embedded(cohort: MultiOmics, seed: int) -> pd.DataFrame:

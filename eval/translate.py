@@ -12,13 +12,13 @@ scaling included, and translates the fifth. Each method and fold is a file of it
 `parts`, written when it is done: a run that was cut off goes on where it was, and methods that are
 added later join those that are there. What was predicted stays in `predicted`, for
 eval/translated.py. `--methods` names some methods; without it all are run. `scores.parquet` and
-`features.parquet` have the columns of every score table, `timing.parquet` the seconds. Expected:
-docs/results/omitrans.md.
+`features.parquet` have the columns of every score table, `timing.parquet` the seconds; those of the
+first fold of a network are of all folds, which train together. Expected: docs/results/omitrans.md.
 """
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from jaxomics.estimator import Estimator
 from jaxomics.metrics.tables import ALL_FOLDS, with_means
 from jaxomics.metrics.translation import NINE, evaluate_translation
 from jaxomics.presets import preset
+from jaxomics.together import fit_together
 
 SHOWN = (*NINE, "mean_r2_varying", "n_constant", "median_r")
 """Metrics of the printed table."""
@@ -66,37 +67,37 @@ class Options:
 
 @dataclass(frozen=True)
 class Task:
-    """One fold: who is learned from, and who is translated.
+    """Who is learned from, and who is translated, fold by fold.
 
     Attributes:
-      train: samples with all sources and the target.
-      test: others of that kind; methods get their sources alone.
+      cohort: samples with all sources and the target; of test samples methods get the sources.
+      folds: training and test samples of each.
       source, target: names of the views.
       seed: of the method.
     """
 
-    train: MultiOmics
-    test: MultiOmics
+    cohort: MultiOmics
+    folds: list[tuple[pd.Index, pd.Index]]
     source: tuple[str, ...]
     target: str
     seed: int
 
 
-Translator = Callable[[Task], pd.DataFrame]
-"""From a fold to predicted values of the target [test samples, features], original units."""
+Translator = Callable[[Task], Iterator[pd.DataFrame]]
+"""Yields each fold's predicted values of the target [test samples, features], original units."""
 
 
 def simple(name: str, config: ridge.Directed | None = None) -> Translator:
     """Return a comparator; a config that names targets makes it learn one direction alone."""
 
-    def translate(task: Task) -> pd.DataFrame:
-        method = registry.get(name)
-        views = {view: task.train.array(view) for view in (*task.source, task.target)}
+    def translate(task: Task) -> Iterator[pd.DataFrame]:
+        method, views = registry.get(name), (*task.source, task.target)
         chosen = replace(config, targets=(task.target,)) if config else None
-        fitted = method.fit(views, task.seed, chosen)
-        found = fitted.reconstruct({view: task.test.array(view) for view in task.source})
-        columns = task.train.view(task.target).columns
-        return pd.DataFrame(found[task.target], task.test.samples, columns)
+        for train, test in (map(task.cohort.select_samples, fold) for fold in task.folds):
+            fitted = method.fit({view: train.array(view) for view in views}, task.seed, chosen)
+            found = fitted.reconstruct({view: test.array(view) for view in task.source})
+            columns = train.view(task.target).columns
+            yield pd.DataFrame(found[task.target], test.samples, columns)
 
     return translate
 
@@ -104,12 +105,14 @@ def simple(name: str, config: ridge.Directed | None = None) -> Translator:
 def network(members: int | None = None, epochs: int | None = None, **changed: Any) -> Translator:
     """Return OmiTrans as its preset `recommended` has it, but for some fields.
 
+    All folds are trained by one program.
+
     Args:
       members, epochs: in place of the preset's.
       **changed: fields of `Config` or `Hyper`.
     """
 
-    def translate(task: Task) -> pd.DataFrame:
+    def translate(task: Task) -> Iterator[pd.DataFrame]:
         settings = preset("omitrans", "recommended")
         hyper = {name: value for name, value in changed.items() if hasattr(settings.hyper, name)}
         own = {name: value for name, value in changed.items() if name not in hyper}
@@ -118,8 +121,11 @@ def network(members: int | None = None, epochs: int | None = None, **changed: An
         train = replace(train, ensemble=members or train.ensemble, epochs=epochs or train.epochs)
         hyper = settings.hyper.replace(**hyper)
         settings = replace(settings, config=config, hyper=hyper, train=train)
-        fitted = Estimator(settings, model="omitrans", seed=task.seed).fit(task.train)
-        return fitted.translate(task.test, source=task.source, target=task.target)
+        fresh = [Estimator(settings, model="omitrans", seed=task.seed) for _ in task.folds]
+        fitted = fit_together(fresh, task.cohort, [train for train, _ in task.folds])
+        for one, (_, test) in zip(fitted, task.folds, strict=True):
+            samples = task.cohort.select_samples(test)
+            yield one.translate(samples, source=task.source, target=task.target)
 
     return translate
 
@@ -153,16 +159,12 @@ def main(options: Options) -> None:
     views = (*options.source, options.target)
     cohort = read_cohort(options.data, views=list(views))
     paired = cohort.samples[np.all([cohort.present(view) for view in views], axis=0)]
-    cohort = cohort.select_samples(paired)
+    cohort, folds = cohort.select_samples(paired), divided(paired, options)
+    task = Task(cohort, folds, options.source, options.target, options.seed)
     for name in options.methods or tuple(METHODS):
-        for fold, (train, test) in enumerate(divided(paired, options)):
-            path = options.out / "parts" / f"{name}_{fold}.parquet"
-            if not path.exists():
-                own = Task(
-                    cohort.select_samples(train), cohort.select_samples(test),
-                    options.source, options.target, options.seed,
-                )  # fmt: skip
-                run(name, fold, own, options, path)
+        paths = [options.out / "parts" / f"{name}_{fold}.parquet" for fold in range(len(folds))]
+        left = [fold for fold, path in enumerate(paths) if not path.exists()]
+        run(name, left, replace(task, folds=[folds[fold] for fold in left]), options)
     scores = collect(options.out)
     print(wide(scores))
 
@@ -173,33 +175,33 @@ def divided(samples: pd.Index, options: Options) -> list[tuple[pd.Index, pd.Inde
     return [(samples[train], samples[test]) for train, test in folds.split(samples)]
 
 
-def run(name: str, fold: int, task: Task, options: Options, path: Path) -> None:
-    """Translate one fold by one method, and write its scores."""
+def run(name: str, numbers: list[int], task: Task, options: Options) -> None:
+    """Translate the folds of a task, which have these numbers, by one method; write the scores."""
+    (options.out / "predicted").mkdir(parents=True, exist_ok=True)
+    (options.out / "parts").mkdir(exist_ok=True)
     begun = time.perf_counter()
-    predicted = METHODS[name](task)
-    seconds = time.perf_counter() - begun
-    print(f"{name}, fold {fold}: {seconds:.1f} s", file=sys.stderr, flush=True)
-    scores, features = scored(task, name, predicted, options.data.name)
-    about = {"fold": fold, "seed": task.seed}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    clock = pd.DataFrame({"model": [name], "fold": [fold], "seconds": [seconds]})
-    write_table(clock, path.with_name(f"{path.stem}_time.parquet"), overwrite=True)
-    own = features.assign(**about)
-    write_table(own, path.with_name(f"{path.stem}_features.parquet"), overwrite=True)
-    kept = options.out / "predicted" / path.name
-    kept.parent.mkdir(exist_ok=True)
-    write_table(predicted, kept, overwrite=True)
-    write_table(scores.assign(**about), path, overwrite=True)
+    for place, predicted in enumerate(METHODS[name](task) if numbers else ()):
+        fold, seconds = numbers[place], time.perf_counter() - begun
+        print(f"{name}, fold {fold}: {seconds:.1f} s", file=sys.stderr, flush=True)
+        scores, features = scored(task, place, name, predicted, options.data.name)
+        about = {"fold": fold, "seed": task.seed}
+        path = options.out / "parts" / f"{name}_{fold}.parquet"
+        clock = pd.DataFrame({"model": [name], "fold": [fold], "seconds": [seconds]})
+        write_table(clock, path.with_name(f"{path.stem}_time.parquet"), overwrite=True)
+        own = features.assign(**about)
+        write_table(own, path.with_name(f"{path.stem}_features.parquet"), overwrite=True)
+        write_table(predicted, options.out / "predicted" / path.name, overwrite=True)
+        write_table(scores.assign(**about), path, overwrite=True)
+        begun = time.perf_counter()
 
 
 def scored(
-    task: Task, name: str, predicted: pd.DataFrame, dataset: str
+    task: Task, place: int, name: str, predicted: pd.DataFrame, dataset: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the scores of what a method predicted, of the table and of each feature."""
-    reference = pd.Series(task.train.table(task.target).mean(axis=0))
+    """Return the scores of what a method predicted in a fold, of the table and of each feature."""
+    train, test = (task.cohort.table(task.target).loc[names] for names in task.folds[place])
     arrow = f"{'+'.join(task.source)} -> {task.target}"
-    truth = task.test.table(task.target)
-    return evaluate_translation(predicted, truth, dataset, name, arrow, reference)
+    return evaluate_translation(predicted, test, dataset, name, arrow, train.mean(axis=0))
 
 
 def collect(out: Path) -> pd.DataFrame:
