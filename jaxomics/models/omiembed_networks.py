@@ -43,8 +43,11 @@ class Vae(nn.Module):
         self.readers = {v.name: NormBlocks(path[bool(v.groups) :]) for v, path in views.items()}
         self.joiner = NormBlocks(self.joint)
         self.mean, self.log_variance = linear(self.latent), linear(self.latent)
-        self.divider = NormBlocks((*self.joint[::-1], sum(path[-1] for path in self.paths)))
-        self.writers = {v.name: NormBlocks(self._written(v, path)) for v, path in views.items()}
+        ends = sum(self._widths(v, path)[-1] for v, path in views.items())
+        self.divider = NormBlocks((*self.joint[::-1], ends))
+        self.writers = {
+            v.name: NormBlocks(self._widths(v, path)[-2::-1]) for v, path in views.items()
+        }
         self.outputs = {
             name: linear(columns)
             for v in views
@@ -54,10 +57,9 @@ class Vae(nn.Module):
             )
         }
 
-    def _written(self, view: ViewSpec, path: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the widths of a view's path through the decoder."""
-        first = (len(view.groups) * self.group_width,) if view.groups else path[:1]
-        return ((*first, *path[1:])[:-1])[::-1]
+    def _widths(self, view: ViewSpec, path: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the widths of a view's path through the encoder, its groups side by side."""
+        return (len(view.groups) * self.group_width, *path[1:]) if view.groups else path
 
     def hidden(self, x: Views, present: Views, weight: Array, mode: Mode) -> Array:
         """Return what the layer of the mean reads, [b, joint[-1]].
@@ -114,8 +116,8 @@ class Vae(nn.Module):
         out, start = {}, 0
         for view, path in zip(self.spec.views, self.paths, strict=True):
             name = view.name
-            own = h[:, start : start + path[-1]]
-            start += path[-1]
+            end = start + self._widths(view, path)[-1]
+            own, start = h[:, start:end], end
             own = self.writers[name](own, present[name], mode, words[f"view_{name}"])
             out[name] = self._output(view, own)
         return out

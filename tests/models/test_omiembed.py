@@ -107,6 +107,10 @@ def test_parameters_of_chromosomes_and_two_views():
     rna = dense(50, 2048, 1024) + dense(1024, 2048) + dense(2048, 50, norm=False)
     config = Config(view_hidden=("rna:2048,1024",), grouped=("meth", "mirna"))
     assert count(config, both) == own + back + rna + joint
+    # A path of nothing but the chromosomes joins with all of their units.
+    alone = 23 * (dense(10, 128) + dense(128, 10, norm=False)) + dense(2944, 512)
+    alone += 2 * dense(512, 128, norm=False) + dense(128, 512, 2944)
+    assert count(Config(hidden=(1024,), grouped=("meth",)), DataSpec((meth,))) == alone
     # Ungrouped, methylation is one path like the others.
     plain = DataSpec((ViewSpec("meth", 230),))
     assert count(Config(), DataSpec((meth,))) == count(Config(), plain)
