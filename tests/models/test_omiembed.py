@@ -121,7 +121,7 @@ def test_embedding_terms_equal_numpy(batch: Batch):
     mean, variance = rng.normal(size=(12, 3)), rng.random((12, 3)) + 0.1
     output = {v: rng.normal(size=batch.x[v].shape) for v in SPEC.names}
     found = embed_terms(
-        "ce", SPEC, batch, *(jnp.asarray(a, jnp.float32) for a in (mean, variance)),
+        "ce", SPEC, batch, jnp.asarray(mean, jnp.float32), jnp.asarray(variance, jnp.float32),
         {v: jnp.asarray(o, jnp.float32) for v, o in output.items()},
     )  # fmt: skip
     each = {}
