@@ -22,8 +22,8 @@ import pandas as pd
 import tyro
 from benchmark_part import as_method
 
-from jaxomics.crossval import Method, Plan, hold_out, predict
-from jaxomics.crossval_scores import score
+from jaxomics.crossval.modes import Method, Plan, hold_out, predict
+from jaxomics.crossval.scores import score
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, read_table, write_table
 from jaxomics.errors import InputError

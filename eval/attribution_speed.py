@@ -69,7 +69,7 @@ def problem(views: tuple[str, ...], most: int | None = None) -> tuple[Any, Any, 
     from jaxomics.attribution.jacobian import Points
     from jaxomics.attribution.targets import CONDITIONALS, Network, Target, bottleneck
     from jaxomics.data.batch import gather
-    from jaxomics.explain_work import read_alone
+    from jaxomics.explain.work import read_alone
     from jaxomics.models import mosa
     from jaxomics.presets import preset
 

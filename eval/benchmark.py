@@ -32,8 +32,8 @@ from benchmark_facts import ask, ask_predicted, planted
 from benchmark_part import WHOLE, Study, as_argument, finish, labelled, names, reconstructs
 from benchmark_report import Found, report
 
-from jaxomics.crossval import HeldOut, Predictions
-from jaxomics.crossval_scores import score
+from jaxomics.crossval.modes import HeldOut, Predictions
+from jaxomics.crossval.scores import score
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_indexed, write_table
 from jaxomics.errors import InputError, unknown

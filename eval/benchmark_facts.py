@@ -19,7 +19,7 @@ from benchmark_cohorts import KNOWN, PLANTED
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from jaxomics.crossval import HeldOut, Predictions
+from jaxomics.crossval.modes import HeldOut, Predictions
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_table
 

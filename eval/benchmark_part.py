@@ -19,7 +19,15 @@ from benchmark_cohorts import COHORTS, Cohort
 
 from jaxomics.comparator import Comparator
 from jaxomics.comparators.registry import COMPARATORS
-from jaxomics.crossval import HeldOut, Method, Plan, fitted_comparator, hold_out, model, predict
+from jaxomics.crossval.modes import (
+    HeldOut,
+    Method,
+    Plan,
+    fitted_comparator,
+    hold_out,
+    model,
+    predict,
+)
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.engine.timing import peak_gib

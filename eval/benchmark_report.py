@@ -8,7 +8,7 @@ import pandas as pd
 from benchmark_facts import recovered
 from benchmark_part import WHOLE, labelled, names, reconstructs, verbs
 
-from jaxomics.crossval import MODES, Plan
+from jaxomics.crossval.modes import MODES, Plan
 from jaxomics.data.io import write_table
 from jaxomics.figures.critical import critical_difference
 from jaxomics.figures.style import png

@@ -19,7 +19,7 @@ import jaxomics
 from jaxomics.commands.apply import load_estimator
 from jaxomics.data.io import read_table, write_table
 from jaxomics.errors import InputError
-from jaxomics.explain import How
+from jaxomics.explain.run import How
 from jaxomics.figures.style import TICK_SIZE, look, new_figure, plain, png, tidy_axes
 from jaxomics.models.withholding import view_groups
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 import tyro
 
-from jaxomics.crossval import MODES, Plan, comparator, model
-from jaxomics.crossval_scores import cross_validate
+from jaxomics.crossval.modes import MODES, Plan, comparator, model
+from jaxomics.crossval.scores import cross_validate
 from jaxomics.data.io import read_cohort, write_table
 from jaxomics.figures.scores import feature_curve, score_bars
 from jaxomics.metrics.tables import ALL_FOLDS

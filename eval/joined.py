@@ -25,13 +25,13 @@ from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.fit import Recorder
 from jaxomics.engine.replicate import fit_many, repeat, stack
 from jaxomics.engine.state import Split
-from jaxomics.inference import Member
+from jaxomics.fitting.training import padded
+from jaxomics.inference.cohort import Member
+from jaxomics.inference.novelty import Novelty, fit_novelty
 from jaxomics.metrics.classification import PROBABILITY
 from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
-from jaxomics.novelty import Novelty, fit_novelty
 from jaxomics.presets import Settings
-from jaxomics.training import padded
 
 
 class Said(NamedTuple):

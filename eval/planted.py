@@ -21,7 +21,7 @@ from outputs import outputs
 import jaxomics
 from jaxomics.data.io import write_table
 from jaxomics.data.simulate import Simulated
-from jaxomics.explain import How
+from jaxomics.explain.run import How
 from jaxomics.figures.attribution_convergence import draw_convergence, node_convergence
 from jaxomics.figures.style import png
 

@@ -17,7 +17,7 @@ from outputs import Outputs
 
 import jaxomics
 from jaxomics.attribution.targets import CONDITIONALS, Network
-from jaxomics.explanation import Explanation
+from jaxomics.explain.explanation import Explanation
 from jaxomics.figures.style import GREY, TICK_SIZE, look, new_figure, tidy_axes
 from jaxomics.types import Array, Views
 

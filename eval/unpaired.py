@@ -29,7 +29,7 @@ import tyro
 
 import jaxomics
 from jaxomics.comparators import registry
-from jaxomics.crossval_classes import class_chances
+from jaxomics.crossval.classes import class_chances
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import write_table
 from jaxomics.data.split import make_folds

@@ -22,7 +22,7 @@ from jaxomics.data.container import DROPPED_COLUMNS, MultiOmics
 from jaxomics.data.preprocess import Preprocess, fit_preprocess
 from jaxomics.errors import InputError
 from jaxomics.filling import Filler, Levels, level_ranges
-from jaxomics.labels import CLASS_COLUMNS, find_classes
+from jaxomics.inference.labels import CLASS_COLUMNS, find_classes
 from jaxomics.methods import check_verb
 from jaxomics.metrics.classification import ALL, PROBABILITY, class_text
 from jaxomics.presets.comparators import ComparatorSettings, comparator_preset

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from jaxomics.attribution.summary import Method
-from jaxomics.completion import Completion, fit_completion
 from jaxomics.data.batch import Data, make_data
 from jaxomics.data.conditionals import Conditionals, fit_conditionals
 from jaxomics.data.container import MultiOmics
@@ -18,28 +17,29 @@ from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.drive import Recorder
 from jaxomics.engine.state import FitResult
 from jaxomics.errors import InputError
-from jaxomics.explain import How, explain
-from jaxomics.explanation import Explanation
+from jaxomics.explain.explanation import Explanation
+from jaxomics.explain.run import How, explain
 from jaxomics.filling import Filler, level_ranges
-from jaxomics.inference import Member, encode, split_members, spread
-from jaxomics.labels import Classes, class_notes, find_classes
-from jaxomics.methods import check_verb
-from jaxomics.models.base import Model
-from jaxomics.models.registry import entry
-from jaxomics.models.withholding import assays
-from jaxomics.novelty import Novelty, fit_novelty, novelty_notes
-from jaxomics.outcomes import Outcomes, fit_outcomes, outcome_notes
-from jaxomics.pairing import needs_pairs, pair_rows
-from jaxomics.prediction import predict
-from jaxomics.preparation import (
+from jaxomics.fitting.pairing import needs_pairs, pair_rows
+from jaxomics.fitting.preparation import (
     check_unit_values,
     choose_rows,
     modelled_views,
     sampling_notes,
 )
+from jaxomics.fitting.specification import specify, standard_of
+from jaxomics.fitting.training import Job, train_jobs
+from jaxomics.inference.cohort import Member, encode, split_members, spread
+from jaxomics.inference.completion import Completion, fit_completion
+from jaxomics.inference.labels import Classes, class_notes, find_classes
+from jaxomics.inference.novelty import Novelty, fit_novelty, novelty_notes
+from jaxomics.inference.outcomes import Outcomes, fit_outcomes, outcome_notes
+from jaxomics.inference.prediction import predict
+from jaxomics.methods import check_verb
+from jaxomics.models.base import Model
+from jaxomics.models.registry import entry
+from jaxomics.models.withholding import assays
 from jaxomics.presets import Settings, preset
-from jaxomics.specification import specify, standard_of
-from jaxomics.training import Job, train_jobs
 from jaxomics.transfer import take_over
 
 Names: TypeAlias = Sequence[str] | pd.Index

@@ -19,13 +19,13 @@ from jaxomics.data.preprocess import Preprocess
 from jaxomics.engine.checkpoint import load_model, save_model
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
-from jaxomics.inference import Member
+from jaxomics.inference.cohort import Member
+from jaxomics.inference.novelty import Novelty
+from jaxomics.inference.outcomes import Outcomes
+from jaxomics.inference.residuals import Factors
 from jaxomics.methods import is_comparator
-from jaxomics.novelty import Novelty
-from jaxomics.outcomes import Outcomes
 from jaxomics.presets.comparators import read_comparator_settings
 from jaxomics.presets.settings import read_settings
-from jaxomics.residuals import Factors
 from jaxomics.version import __version__
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "pandas")

@@ -19,10 +19,10 @@ from jaxomics.data.batch import DataSpec, Standard, ViewSpec, make_data
 from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.engine.state import Split, Train
 from jaxomics.errors import InputError
-from jaxomics.inference import Member, complete
+from jaxomics.fitting.training import Job, padded, train_jobs
+from jaxomics.inference.cohort import Member, complete
 from jaxomics.metrics.correlation import defined_mean, spearman
 from jaxomics.models import tiles
-from jaxomics.training import Job, padded, train_jobs
 
 TILES = 2000
 """Most tiles of a slide that are read."""

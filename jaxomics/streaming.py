@@ -20,8 +20,8 @@ from jaxomics.engine.state import Split
 from jaxomics.engine.streamed import fit_streamed
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
-from jaxomics.levels import fit_stored_levels
-from jaxomics.pairing import needs_pairs
+from jaxomics.fitting.levels import fit_stored_levels
+from jaxomics.fitting.pairing import needs_pairs
 from jaxomics.presets import Settings
 
 EXCERPT_BYTES = 16 << 20

@@ -13,7 +13,7 @@ from jaxomics.engine.drive import Halt, Recorder
 from jaxomics.engine.state import FitResult
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator, Names
-from jaxomics.training import Job, train_jobs
+from jaxomics.fitting.training import Job, train_jobs
 
 
 class Trained(NamedTuple):

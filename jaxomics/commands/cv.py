@@ -19,7 +19,7 @@ from jaxomics.commands.options import Flag
 from jaxomics.commands.train import CONFIG, agree_on, clear_run, provenance, refuse_early
 from jaxomics.comparator import Comparator
 from jaxomics.comparators import registry
-from jaxomics.crossval import (
+from jaxomics.crossval.modes import (
     MODES,
     Plan,
     comparator,
@@ -36,7 +36,7 @@ from jaxomics.methods import find, is_comparator, writes_views
 from jaxomics.metrics.tables import SCORE_COLUMNS, join
 from jaxomics.presets import Settings, preset
 from jaxomics.presets.comparators import ComparatorSettings
-from jaxomics.report import run_report
+from jaxomics.report.run import run_report
 from jaxomics.runfolder import Fitted, describe_run, same_run, start_run
 
 

@@ -11,10 +11,11 @@ import pandas as pd
 
 from jaxomics.commands.notes import tell
 from jaxomics.comparator import Comparator
-from jaxomics.crossval import HeldOut, Method, fitted_comparator, model, predict
-from jaxomics.crossval_classes import ClassVotes
-from jaxomics.crossval_outcomes import OutcomeVotes
-from jaxomics.crossval_scores import score
+from jaxomics.crossval.classes import ClassVotes
+from jaxomics.crossval.modes import HeldOut, Method, fitted_comparator, model, predict
+from jaxomics.crossval.outcomes import OutcomeVotes
+from jaxomics.crossval.scores import score
+from jaxomics.crossval.selection import select
 from jaxomics.data.io import read_table, write_table
 from jaxomics.engine.drive import Recorder
 from jaxomics.engine.log import Progress
@@ -22,7 +23,6 @@ from jaxomics.engine.processes import is_writer, seen_by_writer
 from jaxomics.estimator import Estimator
 from jaxomics.presets import Settings
 from jaxomics.presets.comparators import ComparatorSettings
-from jaxomics.selection import select
 
 PARTS = "parts"
 """Folder of a run with the tables of the methods that are done, until all are."""

@@ -25,13 +25,13 @@ from jaxomics.data.io import read_cohort, write_table
 from jaxomics.data.simulate import Simulated, simulate_depmap, write_simulation
 from jaxomics.engine.fit import Recorder
 from jaxomics.estimator import Estimator
-from jaxomics.explanation import Explanation
+from jaxomics.explain.explanation import Explanation
 from jaxomics.metrics.imputation import score_imputation, summarise_imputation
 from jaxomics.metrics.intervals import LEVELS, calibration
 from jaxomics.metrics.tables import FEATURE_COLUMNS, SCORE_COLUMNS, join, score_rows
 from jaxomics.presets import preset
 from jaxomics.presets import quick as small_settings
-from jaxomics.report_explained import EXPLAINED
+from jaxomics.report.explained import EXPLAINED
 from jaxomics.runfolder import describe_run, finish_run, start_run
 
 MODEL = "mosa"

@@ -36,8 +36,8 @@ from jaxomics.figures.style import png
 
 if TYPE_CHECKING:
     from jaxomics.estimator import Estimator
-    from jaxomics.explain import How
-    from jaxomics.explanation import Explanation
+    from jaxomics.explain.explanation import Explanation
+    from jaxomics.explain.run import How
 
 HALFWAY = "halfway"
 """Folder in which an explanation keeps what is done until all is written."""
@@ -103,8 +103,8 @@ def explain(
     Returns:
       The folder.
     """
-    from jaxomics.explain import How
-    from jaxomics.explain import explain as stream
+    from jaxomics.explain.run import How
+    from jaxomics.explain.run import explain as stream
 
     use_cores()
     _refuse(out, resume=resume, overwrite=overwrite)
@@ -141,7 +141,7 @@ def _joined(
     found: "list[Explanation]", names: list[str]
 ) -> "tuple[Explanation, dict[str, pd.DataFrame]]":
     """Return the explanation of all samples, and the table that compares two groups, if any."""
-    from jaxomics.explanation import compare
+    from jaxomics.explain.explanation import compare
 
     if len(found) == 1:
         return found[0], {}
@@ -246,7 +246,7 @@ def _named(estimator: "Estimator", features: tuple[str, ...]) -> list[tuple[str,
     Raises:
       InputError: no view and name, or unknown ones.
     """
-    from jaxomics.explain_work import read_features
+    from jaxomics.explain.work import read_features
 
     known = read_features(estimator)
     found = []

@@ -9,6 +9,7 @@ import pandas as pd
 
 from jaxomics.commands.notes import tell
 from jaxomics.commands.train import provenance
+from jaxomics.commands.trials import best_settings
 from jaxomics.config import to_json
 from jaxomics.data.atomic import whole_file
 from jaxomics.data.container import MultiOmics
@@ -22,7 +23,6 @@ from jaxomics.figures.search import (
 )
 from jaxomics.figures.style import png
 from jaxomics.presets import Settings
-from jaxomics.trials import best_settings
 
 if TYPE_CHECKING:
     from jaxomics.search.study import Search

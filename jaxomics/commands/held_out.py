@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jaxomics.crossval_outcomes import score_outcomes
+from jaxomics.crossval.outcomes import score_outcomes
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.hold_out import choose_hold_out, read_hold_out, write_hold_out
 from jaxomics.data.io import read_cohort

@@ -33,7 +33,7 @@ from jaxomics.engine.processes import highest, is_writer, seen_by_writer
 from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.presets import Settings
-from jaxomics.report import run_report
+from jaxomics.report.run import run_report
 from jaxomics.runfolder import describe_run, finish_run, same_run, start_run
 from jaxomics.streaming import StoredEstimator, check_streamed, single
 

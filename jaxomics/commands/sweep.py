@@ -14,6 +14,7 @@ from jaxomics.commands.findings import Found, write_findings
 from jaxomics.commands.notes import tell
 from jaxomics.commands.options import Flag
 from jaxomics.commands.train import CONFIG, agree_on, clear_run, refuse_early
+from jaxomics.commands.trials import bench_maker, best_settings, prepare_trials
 from jaxomics.config import Range, Space, config_hash
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort
@@ -34,7 +35,6 @@ from jaxomics.search.space import (
     read_space,
     searchable,
 )
-from jaxomics.trials import bench_maker, best_settings, prepare_trials
 
 if TYPE_CHECKING:
     from jaxomics.search.runner import Base

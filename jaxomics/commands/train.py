@@ -24,7 +24,7 @@ from jaxomics.estimator import Estimator
 from jaxomics.methods import is_comparator
 from jaxomics.presets import Settings, preset
 from jaxomics.presets.comparators import ComparatorSettings
-from jaxomics.report import run_report
+from jaxomics.report.run import run_report
 from jaxomics.runfolder import (
     Fitted,
     describe_run,

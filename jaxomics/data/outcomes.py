@@ -1,4 +1,4 @@
-"""Which columns of the sample table are to be predicted; `jaxomics.outcomes` fits them."""
+"""Which columns of the sample table are predicted; `jaxomics.inference.outcomes` fits them."""
 
 from dataclasses import dataclass
 from typing import Literal

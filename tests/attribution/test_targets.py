@@ -18,7 +18,7 @@ from jaxomics.attribution.targets import (
 )
 from jaxomics.data.batch import DataSpec, Link, Standard, ViewSpec, gather, make_data
 from jaxomics.errors import InputError
-from jaxomics.inference import Member, complete, encode
+from jaxomics.inference.cohort import Member, complete, encode
 from jaxomics.models import mosa
 from jaxomics.presets.mosa import PAPER, RECOMMENDED
 

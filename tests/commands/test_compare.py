@@ -11,8 +11,8 @@ import jaxomics
 from jaxomics.cli import main
 from jaxomics.commands.compare import choose_comparator
 from jaxomics.comparators.registry import COMPARATORS
-from jaxomics.crossval import Plan, comparator
-from jaxomics.crossval_scores import cross_validate
+from jaxomics.crossval.modes import Plan, comparator
+from jaxomics.crossval.scores import cross_validate
 from jaxomics.data.io import read_cohort, read_indexed, read_metadata, read_table
 from jaxomics.errors import InputError
 

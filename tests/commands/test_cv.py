@@ -106,7 +106,7 @@ def test_interrupted_run_resumes_where_it_was(
         assert main(words(data, out)) == 130
     assert not (out / "report.html").exists()
     with monkeypatch.context() as patch:
-        patch.setattr("jaxomics.crossval.fit_together", _interrupted)
+        patch.setattr("jaxomics.crossval.modes.fit_together", _interrupted)
         assert main(words(data, out, "--resume")) == 0
     for name in TABLES:
         file = Path("tables") / f"{name}.parquet"

@@ -17,6 +17,7 @@ from jaxomics.commands.again import changes
 from jaxomics.commands.options import parse
 from jaxomics.commands.sweep import Plan, sweep
 from jaxomics.commands.train import command as train_command
+from jaxomics.commands.trials import best_settings, prepare_trials
 from jaxomics.config import Choice, Float, to_json
 from jaxomics.data.io import read_cohort, read_table
 from jaxomics.engine.replicate import fit_many
@@ -24,7 +25,6 @@ from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.presets import preset
 from jaxomics.search import group as search_group
-from jaxomics.trials import best_settings, prepare_trials
 
 SMALL = [
     "--preset", "paper", "--latent", "3", "--hidden", "4", "--view-latent", "3", "--epochs", "4",

@@ -15,7 +15,7 @@ from jaxomics.engine.drive import Recorder
 from jaxomics.engine.log import read_lines
 from jaxomics.engine.state import FitResult, Split, Train
 from jaxomics.errors import InputError
-from jaxomics.levels import fit_both, fit_levels
+from jaxomics.fitting.levels import fit_both, fit_levels
 from jaxomics.models.atac import (
     Config,
     Hyper,

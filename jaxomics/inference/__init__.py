@@ -1,0 +1,1 @@
+"""What fitted models say of samples: codes, classes, outcomes, completed tables."""

@@ -1,0 +1,1 @@
+"""`report.html`: what a run did, how good it is, what drives it."""

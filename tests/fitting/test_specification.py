@@ -1,0 +1,23 @@
+"""What a model is told of the features' chromosomes and of outcomes."""
+
+import numpy as np
+import pandas as pd
+
+from jaxomics.data.batch import TargetSpec
+from jaxomics.data.container import MultiOmics
+from jaxomics.data.preprocess import PreprocessConfig, fit_preprocess
+from jaxomics.fitting.specification import specify
+
+
+def test_chromosomes_become_groups_of_columns():
+    values = np.random.default_rng(0).normal(size=(5, 4))
+    table = pd.DataFrame(values, index=list("abcde"), columns=["p1", "p2", "p3", "p4"])
+    cohort = MultiOmics.from_tables({"meth": table, "rna": table})
+    fitted = fit_preprocess(cohort, PreprocessConfig(encoder_filter="none"))
+    target = TargetSpec("age", "value", 0)
+    # p3 is not placed: it joins what is on no known chromosome, behind the others.
+    places = {"meth": {"p1": 2, "p2": 0, "p4": 2}}
+    spec = specify(fitted, 0, (), None, (target,), places)
+    assert spec.views[0].groups == ((1,), (0, 3), (2,))
+    assert spec.views[1].groups == ()
+    assert spec.targets == (target,)
