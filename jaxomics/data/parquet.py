@@ -58,8 +58,12 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     Raises:
       InputError: the file is damaged.
     """
-    limits = {"thrift_string_size_limit": _LARGEST, "thrift_container_size_limit": _LARGEST}
-    with naming_damage(path, "a parquet table"), pq.ParquetFile(path, **limits) as file:
+    with (
+        naming_damage(path, "a parquet table"),
+        pq.ParquetFile(
+            path, thrift_string_size_limit=_LARGEST, thrift_container_size_limit=_LARGEST
+        ) as file,
+    ):
         yield file
 
 
