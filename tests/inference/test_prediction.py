@@ -37,7 +37,7 @@ def together(params: float, collections: dict, batch: Batch) -> dict:
 
 def said(tasks: Tasks, members: list[Member], seed: int | None = None) -> pd.DataFrame:
     model = Model(lambda *_: None, (), tasks=tasks)
-    return predict(model, members, data(), STANDARD, SAMPLES, ("x", "y"), Outcomes(), seed)
+    return predict(model, members, data(), STANDARD, SAMPLES, ("x", "y"), Outcomes(), {}, seed)
 
 
 def test_each_view_speaks_for_the_samples_that_it_measures():
