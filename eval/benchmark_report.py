@@ -32,7 +32,7 @@ class Found(NamedTuple):
       dataset: name of the cohort.
       label: what latents were scored against.
       plan: how samples were held out.
-      scores, features: as `crossval_scores.score` gives them.
+      scores, features: as `crossval.scores.score` gives them.
       errors: of each sample: model, mode, view, sample, value.
       clusters: as `evaluate_embedding` gives them.
       cost: seconds and memory of each part, and why there is nothing.

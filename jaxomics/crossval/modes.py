@@ -7,7 +7,7 @@
     cell_out     a random share of the held-out samples' measured cells is withheld.
 
 Methods are fitted on the training samples of a fold and applied to its test samples. A model's
-folds are trained by one program. `crossval_scores` scores the predictions of all folds together.
+folds are trained by one program. `crossval.scores` scores the predictions of all folds together.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -12,13 +12,18 @@ from jaxomics.crossval.classes import class_chances
 from jaxomics.crossval.modes import HeldOut
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.split import Fold
-from jaxomics.errors import InputError
 from jaxomics.estimator import Estimator
 from jaxomics.inference.outcomes import Outcomes
 from jaxomics.metrics.classification import ALL, PROBABILITY, class_text
 from jaxomics.metrics.components import fit_components
 from jaxomics.metrics.cox import fit_cox
-from jaxomics.metrics.outcomes import SURVIVAL, OutcomeColumns, evaluate_outcomes, numbers
+from jaxomics.metrics.outcomes import (
+    SURVIVAL,
+    NothingScoredError,
+    OutcomeColumns,
+    evaluate_outcomes,
+    numbers,
+)
 from jaxomics.metrics.tables import SCORE_COLUMNS, join, with_means
 
 SIMPLE = "components"
@@ -112,7 +117,7 @@ def _evaluated(
     train = pd.DataFrame(cohort.labels.loc[seen])
     try:
         return evaluate_outcomes(said, cohort.labels, columns, train, **about)
-    except InputError:
+    except NothingScoredError:
         return None
 
 

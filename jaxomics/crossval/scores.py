@@ -49,7 +49,7 @@ def cross_validate(
 
     Args:
       cohort: all data.
-      methods: by name; `crossval.comparator` and `crossval.model` make them.
+      methods: by name; `modes.comparator` and `modes.model` make them.
       plan: how to hold out.
       progress: told what is being done.
 

@@ -36,6 +36,10 @@ HORIZON = 0.9
 """Uno's C counts pairs up to this quantile of the training times."""
 
 
+class NothingScoredError(InputError):
+    """No outcome is known of enough samples to score it."""
+
+
 class OutcomeColumns(NamedTuple):
     """Columns of the sample table that were predicted.
 
@@ -85,8 +89,9 @@ def evaluate_outcomes(
       view is the name of the outcome. `attrs["notes"]` tells what was left out.
 
     Raises:
-      InputError: columns that are absent, samples that are predicted twice, values that are none,
-        or nothing that could be scored.
+      InputError: columns that are absent, samples that are predicted twice, or values that are
+        none.
+      NothingScoredError: no outcome is known of enough samples.
 
     >>> said = pd.DataFrame({"sample": ["a", "b"], "view": "all", "age": [50.0, 62.0]})
     >>> truth = pd.DataFrame({"age": [51.0, 60.0]}, index=["a", "b"])
@@ -109,7 +114,9 @@ def evaluate_outcomes(
     for name, values in _scored(whole, truth, asked, seen, notes):
         tables.append(score_rows(values, mode=OUTCOMES, view=name, **about))
     if not tables:
-        raise InputError(f"expected an outcome that can be scored, found none: {'; '.join(notes)}")
+        raise NothingScoredError(
+            f"expected an outcome that can be scored, found none: {'; '.join(notes)}"
+        )
     scores = join(tables, SCORE_COLUMNS)
     scores.attrs["notes"] = notes
     return scores
