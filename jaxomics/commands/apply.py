@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from jaxomics.commands.notes import agreement, tell, unknown_conditionals, unmatched, unseen_levels
+from jaxomics.commands.notes import (
+    agreement,
+    tell,
+    unknown_conditionals,
+    unmatched,
+    unseen_levels,
+    without_views,
+)
 from jaxomics.commands.options import Flag, Run
 from jaxomics.commands.outputs import refuse_file, refuse_folder
 from jaxomics.data.container import MultiOmics
@@ -190,7 +197,9 @@ def load(
         found = estimator.preprocess_.match(cohort)
         lost = estimator.conditionals_.match(cohort)
         strange = unseen_levels(estimator.preprocess_.unseen(cohort))
-        tell([*unmatched(found), *unknown_conditionals(lost), *strange], quiet=quiet)
+        blank = without_views(cohort, estimator.preprocess_.views)
+        notes = [*unmatched(found), *blank, *unknown_conditionals(lost), *strange]
+        tell(notes, quiet=quiet)
     return estimator, cohort, provenance(estimator, cohort)
 
 

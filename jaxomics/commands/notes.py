@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from jaxomics.errors import InputError
@@ -77,6 +78,26 @@ def unmatched(report: pd.DataFrame) -> list[str]:
             parts += [f"{_count(unused, 'column')} not used by the model"] if unused else []
             lines.append(f"{view}: {', '.join(parts)}")
     return lines
+
+
+def without_views(cohort: "MultiOmics", views: Iterable[str]) -> list[str]:
+    """Tell how many samples have none of the views that a model reads.
+
+    >>> from jaxomics.data.container import MultiOmics
+    >>> rna = pd.DataFrame({"TP53": [1.0]}, index=["a"])
+    >>> cohort = MultiOmics.from_tables({"rna": rna, "drug": rna.rename({"a": "b"})})
+    >>> without_views(cohort, ["rna"])
+    ["1 sample has none of the model's views: nothing but conditionals is read of it"]
+    """
+    present = [cohort.present(view) for view in views if view in cohort.views]
+    count = len(cohort.samples) - int(np.any(present, axis=0).sum()) if present else 0
+    if not count:
+        return []
+    have, it = ("has", "it") if count == 1 else ("have", "them")
+    return [
+        f"{_count(count, 'sample')} {have} none of the model's views: nothing but conditionals is "
+        f"read of {it}"
+    ]
 
 
 def unknown_conditionals(report: pd.DataFrame) -> list[str]:
