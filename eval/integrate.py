@@ -11,6 +11,8 @@ an interrupted one goes on from its last checkpoint, so a command can be stopped
 Each setting leaves `scores` (classes, as `evaluate_classes` gives them), `cells` (recall per
 view and class), `confusion`, `translation` (mean squared error from view to view, beside what it
 is at least) and `latent`, all on unseen samples, each seen in one view.
+`--rotate` gives every setting of an experiment one seed, and trains as many settings together: for
+the many missing pairs of Figure 4.
 With `--parameters FILE.npz` the numbers are comparable to the published ones; without, stand-in
 parameters are used. Expected: docs/results/modis.md.
 """
@@ -19,7 +21,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +44,9 @@ from jaxomics.presets import Settings, preset
 LOGISTIC = "logistic"
 """The method that is no preset: logistic regression on each view alone."""
 
+Task = tuple[Setting, int]
+"""What is trained: a setting, with a seed."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -58,6 +63,7 @@ class Options:
       n: samples per cohort.
       epochs: in place of those of the preset.
       minutes: start no further setting after so many.
+      rotate: one seed for a setting, the next one for the next setting, in place of all for each.
     """
 
     experiments: Positional[tuple[str, ...]]
@@ -70,6 +76,7 @@ class Options:
     n: int = 11_500
     epochs: int | None = None
     minutes: float = float("inf")
+    rotate: bool = False
 
 
 def main(options: Options) -> None:
@@ -80,41 +87,64 @@ def main(options: Options) -> None:
             continue
         if experiment not in EXPERIMENTS:
             raise unknown("experiment", experiment, [*EXPERIMENTS, "summary"])
-        for setting in settings(experiment):
-            for method in options.methods:
-                wanted = not options.only or setting.name in options.only
-                if wanted and time.monotonic() - begun < 60 * options.minutes:
-                    finish(setting, method, options)
+        for method in options.methods:
+            for group in groups(experiment, method, options):
+                if time.monotonic() - begun < 60 * options.minutes:
+                    finish(group, method, options)
     print(summary(options.out))
 
 
-def finish(setting: Setting, method: str, options: Options) -> None:
-    """Train and score one setting with one method, on the seeds whose tables are not there."""
-    named = method if options.epochs is None or method == LOGISTIC else f"{method}_{options.epochs}"
+def groups(experiment: str, method: str, options: Options) -> Iterator[list[Task]]:
+    """Yield what is trained together and not there yet: seeds of a setting, or rotated settings."""
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    wanted = [s for s in settings(experiment) if not options.only or s.name in options.only]
+    if options.rotate:
+        every = [(setting, seeds[i % len(seeds)]) for i, setting in enumerate(wanted)]
+        found = [every[i : i + len(seeds)] for i in range(0, len(every), len(seeds))]
+    else:
+        found = [[(setting, seed) for seed in seeds] for setting in wanted]
+    for group in found:
+        left = [task for task in group if not _scores(task, method, options).exists()]
+        if left:
+            yield left
+
+
+def _scores(task: Task, method: str, options: Options) -> Path:
+    """Return the file that ends what a task leaves."""
+    setting, seed = task
+    fixed = options.epochs is None or method == LOGISTIC
+    named = method if fixed else f"{method}_{options.epochs}"
     folder = options.out / setting.experiment / _file_name(setting.name) / named
-    every = range(options.first_seed, options.first_seed + options.seeds)
-    seeds = [seed for seed in every if not (folder / f"seed{seed}" / "scores.parquet").exists()]
-    if not seeds:
-        return
+    return folder / f"seed{seed}" / "scores.parquet"
+
+
+def finish(tasks: list[Task], method: str, options: Options) -> None:
+    """Train tasks of one experiment together by one method, and score them."""
     begun = time.monotonic()
+    seeds = [seed for _, seed in tasks]
     blocks = [cohorts(options.parameters, options.n, seed) for seed in seeds]
-    trained = [setting.change(block.train, seed) for block, seed in zip(blocks, seeds, strict=True)]
-    run = folder / f"run_of_{'_'.join(map(str, seeds))}"
+    trained = [
+        setting.change(block.train, seed)
+        for (setting, seed), block in zip(tasks, blocks, strict=True)
+    ]
+    name = tasks[0][0].name
+    run = _scores(tasks[0], method, options).parents[1] / f"run_of_{'_'.join(map(str, seeds))}"
     if method == LOGISTIC:
         said = logistic(blocks, trained)
     else:
         run.mkdir(parents=True, exist_ok=True)
-        recorder = Recorder(run, resume=True, quiet=False, label=setting.name)
+        recorder = Recorder(run, resume=True, quiet=False, label=name)
         said = speak(_settings(method, options), blocks, trained, seeds, recorder)
-    about = {"experiment": setting.experiment, "setting": setting.name, "x": setting.x}
-    for one, block, seed in zip(said, blocks, seeds, strict=True):
+    for task, one, block in zip(tasks, said, blocks, strict=True):
+        setting, seed = task
+        about = {"experiment": setting.experiment, "setting": setting.name, "x": setting.x}
         tables = scored(setting, one, block, {**about, "model": method, "seed": seed})
-        for name in sorted(tables, key="scores".__eq__):  # scores last: they mean that all is there
-            path = folder / f"seed{seed}" / f"{name}.parquet"
-            write_table(tables[name], path, overwrite=True)
+        path = _scores(task, method, options)
+        for kind in sorted(tables, key="scores".__eq__):  # scores last: they mean that all is there
+            write_table(tables[kind], path.with_stem(kind), overwrite=True)
     shutil.rmtree(run, ignore_errors=True)
     seconds = f"{time.monotonic() - begun:.0f} s"
-    print(setting.experiment, setting.name, method, seconds, file=sys.stderr, flush=True)
+    print(tasks[0][0].experiment, name, method, seconds, file=sys.stderr, flush=True)
 
 
 def _settings(method: str, options: Options) -> Settings:
