@@ -26,6 +26,7 @@ from jaxomics.fitting.preparation import (
     choose_rows,
     modelled_views,
     sampling_notes,
+    step_notes,
 )
 from jaxomics.fitting.specification import specify, standard_of
 from jaxomics.fitting.training import Job, train_jobs
@@ -234,6 +235,9 @@ class Estimator(Filler):
         self.novelty_: dict[str, Novelty] = {}
         batch = settings.train.batch_size
         self.notes_ += sampling_notes(cohort, self.spec_.names, self.model_, split, batch)
+        if result.state is not None:
+            steps = int(np.max(np.asarray(result.state.step)))
+            self.notes_ += step_notes(steps, settings.train.epochs)
         if self.model_.tasks.decode is None:
             return
         linked = getattr(settings.config, "linked", ())

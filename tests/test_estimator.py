@@ -56,6 +56,11 @@ def test_imputing_keeps_measured_values_and_fills_the_rest(
         np.testing.assert_array_equal(table.to_numpy()[seen], measured.to_numpy()[seen])
 
 
+def test_a_training_of_few_steps_says_so(cohort: MultiOmics, fitted: Estimator):
+    steps = 30 * (len(fitted.split_.train) // 32)
+    assert fitted.notes_[-1].startswith(f"trained for {steps} steps in all, 30 epochs: few")
+
+
 def test_measured_values_stay_under_names_of_another_scheme(cohort: MultiOmics, fitted: Estimator):
     table = cohort.view("proteomics").iloc[:4].rename(columns="{} (99)".format)
     found = fitted.impute(MultiOmics.from_tables({"proteomics": table}))["proteomics"].to_numpy()

@@ -16,6 +16,9 @@ from jaxomics.models.base import Model
 from jaxomics.models.translation import role_names
 from jaxomics.presets.settings import Settings
 
+FEW_STEPS = 200
+"""Below so many steps of the optimiser a network has hardly begun to learn."""
+
 UNIT_SLACK = 1e-4
 """How far values may lie outside 0 to 1, for the sake of rounding."""
 
@@ -221,3 +224,22 @@ def sampling_notes(
             "on; loss terms that sum over a batch weigh less"
         )
     return notes
+
+
+def step_notes(steps: int, epochs: int) -> list[str]:
+    """Return what has to be said about a training that took few steps.
+
+    Args:
+      steps: of the optimiser, in all.
+      epochs: that were trained.
+
+    >>> step_notes(120, 30)
+    ['trained for 120 steps in all, 30 epochs: few for a network; try more (--epochs)']
+    >>> step_notes(2000, 30)
+    []
+    """
+    if steps >= FEW_STEPS:
+        return []
+    return [
+        f"trained for {steps} steps in all, {epochs} epochs: few for a network; try more (--epochs)"
+    ]
