@@ -8,7 +8,8 @@ small batches.
 
 Zhang and Guo 2021 train it on one pooled set, which is `METHOD.fit` alone. Where targets fall
 below 0 (standardised expression), their smallest training value is subtracted first. First
-weights are drawn as by Glorot and Bengio 2010.
+weights are drawn as by Glorot and Bengio 2010. A target that is constant among the training
+samples is written as this constant, as all our models do: a sigmoid would only come near it.
 """
 
 from dataclasses import dataclass, replace
@@ -64,7 +65,8 @@ def learn(x: np.ndarray, y: np.ndarray, config: Config, seed: int) -> State:
     """Train on pooled samples.
 
     Returns:
-      The fields of `Network`, and `low` and `scale`: targets are scale * output + low.
+      The fields of `Network`, `low` and `scale` (targets are scale * output + low), and `level`
+      [targets]: the value of constant ones, NaN of all others.
     """
     low = min(float(np.nanmin(y)), 0.0)
     scale = config.scale or float(np.nanmax(y)) - low + MARGIN
@@ -78,14 +80,25 @@ def learn(x: np.ndarray, y: np.ndarray, config: Config, seed: int) -> State:
     plan = straddling_plan(random, len(x), config.epochs, config.batch_size)
     network = train(network, x, (y - low) / scale, plan, config.learning_rate)
     fields = {name: np.asarray(value) for name, value in network._asdict().items()}
-    return fields | {"low": np.array(low), "scale": np.array(scale)}
+    return fields | {"low": np.array(low), "scale": np.array(scale), "level": levels(y)}
+
+
+def levels(y: np.ndarray) -> np.ndarray:
+    """Return the value of each constant column, NaN of the others; NaN cells are left out.
+
+    >>> levels(np.array([[3.0, 1.0, np.nan], [3.0, 2.0, 5.0]])).tolist()
+    [3.0, nan, 5.0]
+    """
+    low, high = np.nanmin(y, axis=0, initial=np.inf), np.nanmax(y, axis=0, initial=-np.inf)
+    return np.where(low == high, low, np.nan)
 
 
 def predict(state: State, x: np.ndarray) -> np.ndarray:
     """Predict the targets from predictors [samples, predictors], in float64."""
     hidden = _sigmoid(x @ state["inner"] + state["inner_bias"])
     output = _sigmoid(hidden @ state["outer"] + state["outer_bias"])
-    return output * state["scale"] + state["low"]
+    found = output * state["scale"] + state["low"]
+    return np.where(np.isnan(state["level"]), found, state["level"])
 
 
 def tune(fitted: Fitted, views: Views, seed: int = 0, config: Config = Config()) -> Fitted:
@@ -119,6 +132,9 @@ def tune(fitted: Fitted, views: Views, seed: int = 0, config: Config = Config())
         first = Network(*(jnp.asarray(own[name]) for name in Network._fields))
         network = train(first, filled[paired][:, inputs], y, plan, config.learning_rate)
         state |= {f"own/{n}/{view}": np.asarray(v) for n, v in network._asdict().items()}
+        new = rows[paired, columns]
+        moved = np.any(~np.isnan(new) & (new != own["level"]), axis=0)
+        state[f"own/level/{view}"] = np.where(moved, np.nan, own["level"])
     return replace(fitted, state=state)
 
 

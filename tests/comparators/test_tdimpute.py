@@ -57,6 +57,18 @@ def test_tuning_moves_towards_the_samples_of_interest_and_keeps_units():
     assert tuned.layout is fitted.layout
 
 
+def test_constant_targets_are_written_as_they_are_until_tuning_moves_them():
+    views = pairs()
+    views["rna"][:, :2] = 4.0
+    fitted = registry.get("tdimpute").fit(views, config=SMALL)
+    sources = {"methylation": pairs(1)["methylation"]}
+    np.testing.assert_allclose(fitted.reconstruct(sources)["rna"][:, :2], 4.0, rtol=1e-9)
+    views["rna"][:9, 0] = 5.0
+    tuned = tdimpute.tune(fitted, views, config=SMALL).reconstruct(sources)["rna"]
+    assert np.ptp(tuned[:, 0]) > 0
+    np.testing.assert_allclose(tuned[:, 1], 4.0, rtol=1e-9)
+
+
 def test_only_its_own_fits_are_tuned_and_on_some_samples():
     views = pairs()
     with pytest.raises(InputError, match="found 'mean'"):
