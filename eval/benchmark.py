@@ -29,7 +29,7 @@ import pandas as pd
 import tyro
 from benchmark_cohorts import PLANTED
 from benchmark_facts import ask, ask_predicted, planted
-from benchmark_part import WHOLE, Study, as_argument, finish, labelled, names, reconstructs
+from benchmark_part import WHOLE, Study, as_argument, finish, labelled, names, reconstructs, stay
 from benchmark_report import Found, report
 
 from jaxomics.crossval.modes import HeldOut, Predictions
@@ -108,18 +108,9 @@ def remember(study: Study) -> None:
     Raises:
       InputError: the parts are of other folds, views or seed.
     """
-    path = Path(study.out) / "study.json"
     views = list(study.asked.views)
     asked = {"cohort": study.dataset, "folds": study.folds, "seed": study.seed, "views": views}
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asked) + "\n")
-    begun = json.loads(path.read_text())
-    if begun != asked:
-        raise InputError(
-            f"{path.parent}: expected the study that it was begun with, {begun}, found {asked}; "
-            "choose another --out"
-        )
+    stay(Path(study.out), asked)
 
 
 def usual(cohort: MultiOmics) -> list[str]:

@@ -166,6 +166,23 @@ def test_forward_selection_takes_the_better_view_first(modules, folder, tmp_path
     pd.testing.assert_frame_equal(read_table(tmp_path / "ablation.parquet"), first)
 
 
+@pytest.mark.parametrize(
+    "other", [{"method": "mean"}, {"folds": 4}, {"seed": 1}, {"mode": "reconstruct"}]
+)
+def test_sets_scored_with_another_method_folds_seed_or_mode_are_refused(
+    modules, folder, tmp_path, other
+):
+    ablation = modules["ablation"]
+    same = {"method": "pca", "folds": 3}
+    wide = ablation.Options(folder, "protein", tmp_path, views=("rna",), **same)
+    ablation.main(wide)
+    with pytest.raises(InputError, match=r"begun with.*'method': 'pca'"):
+        ablation.main(ablation.Options(folder, "protein", tmp_path, **{**same, **other}))
+    (tmp_path / "study.json").unlink()  # a folder of an older version
+    with pytest.raises(InputError, match="nobody knows"):
+        ablation.main(wide)
+
+
 def test_downstream_statistics_of_two_folders(modules, folder, tmp_path, capsys):
     protein = pd.read_parquet(folder / "protein.parquet")
     random = np.random.default_rng(1)
