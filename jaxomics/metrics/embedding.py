@@ -5,7 +5,9 @@ classes (`cohort_accuracy`), does the space contain that of the labels (`grassma
 patients by survival (`overall_survival`). Cai et al. 2024 score the standardised latent against
 tissue labels by Calinski-Harabasz and Davies-Bouldin. Both depend on the number of dimensions and
 favour methods that saw the labels; so silhouette and k-means agreement stand beside them, and all
-of it again on 50 principal components, where spaces of different size compare.
+of it again on 50 principal components, where spaces of different size compare. These are the
+components of the latent as it is, neither its dimensions nor they themselves standardised: no
+rotation of the latent changes them, and directions that hardly vary count for little.
 """
 
 from collections.abc import Iterator
@@ -152,7 +154,7 @@ def clustering_scores(
     """Score how classes lie in a space.
 
     Args:
-      z: [samples, dimensions], standardised.
+      z: [samples, dimensions].
       y: [samples] class codes, at least two classes and fewer classes than samples.
       seed: of k-means.
       quick: fewer runs of k-means, and the silhouette of at most 2,000 samples.
@@ -206,7 +208,7 @@ def _space_scores(
         )
     spaces = {"latent": z}
     if z.shape[1] > COMPONENTS and len(z) > COMPONENTS:
-        spaces["pc50"] = fit_components(z, COMPONENTS, scale=False, seed=seed).scores
+        spaces["pc50"] = fit_components(own.z, COMPONENTS, scale=False, seed=seed).scores
     for mode, space in spaces.items():
         scores = clustering_scores(space, y, seed, quick=quick)
         table = pd.DataFrame()
@@ -227,9 +229,9 @@ def _space_scores(
 
 def _reader(table: np.ndarray, mode: str, embedded: bool, z: np.ndarray) -> Read:
     """Return what classifiers see of an embedding, or of measured features by components."""
-    if embedded and mode == "latent":
-        return standard_units(table)
-    return principal_components(table, z.shape[1] if mode == "latent" else COMPONENTS)
+    if mode == "latent":
+        return standard_units(table) if embedded else principal_components(table, z.shape[1])
+    return principal_components(table, COMPONENTS, scale=not embedded, whiten=False)
 
 
 def _classified(
