@@ -145,8 +145,9 @@ def pairs_of(before: pd.DataFrame, after: pd.DataFrame, options: Options) -> str
         resources[Path(path if cut is not None else word).stem + (f" {score}" if cut else "")] = (
             read_pairs(path if cut is not None else word, cut)
         )
-    measured = complete_proteins(before, least=0.6)
-    whole = complete_proteins(after)
+    measured, whole = complete_proteins(before, least=0.6), complete_proteins(after)
+    same = measured.columns.intersection(whole.columns)  # or areas were of different pairs
+    measured, whole = measured[same], whole[same]
     found = {
         "measured, Pearson": pearson_pairs(measured),
         "completed, Pearson": pearson_pairs(whole),
@@ -157,8 +158,9 @@ def pairs_of(before: pd.DataFrame, after: pd.DataFrame, options: Options) -> str
     sigma = found["completed, whitened"]
     wide = table.pivot_table(index="ranking", columns="resource", values="area", sort=False)
     return (
-        f"protein pairs, area under the recall curve (0.5 by chance); Sigma of {sigma.n} samples: "
-        f"condition {sigma.condition:.1e}, ridge {sigma.ridge:.1e}\n{wide.round(3).to_string()}"
+        f"pairs of {len(same)} proteins, area under the recall curve (0.5 by chance); Sigma of "
+        f"{sigma.n} samples: condition {sigma.condition:.1e}, ridge {sigma.ridge:.1e}\n"
+        f"{wide.round(3).to_string()}"
     )
 
 

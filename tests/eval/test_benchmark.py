@@ -216,3 +216,24 @@ def test_downstream_statistics_of_two_folders(modules, folder, tmp_path, capsys)
         assert words in said
     found = {path.stem for path in (tmp_path / "out").glob("*.parquet")}
     assert {"skewness", "associations", "protein_pairs", "agreement_samples", "mismatches"} <= found
+
+
+def test_rankings_of_protein_pairs_are_of_the_same_pairs(modules, tmp_path):
+    random = np.random.default_rng(2)
+    columns = [f"p{i}" for i in range(8)]
+    whole = pd.DataFrame(random.normal(size=(40, 8)), columns=columns).assign(p7=1.0)
+    measured = pd.DataFrame(random.normal(size=(30, 8)), columns=columns)
+    measured.iloc[:20, 0] = np.nan  # a third is measured: not ranked, although it is completed
+    pairs = tmp_path / "toy.tsv"
+    pairs.write_text("".join(f"p{i}\tp{i + 1}\n" for i in range(7)))
+    options = modules["downstream"].Options(
+        tmp_path, tmp_path, "protein", tmp_path, pairs=(str(pairs),)
+    )
+    said = modules["downstream"].pairs_of(measured, whole, options)
+    table = read_table(tmp_path / "protein_pairs.parquet")
+    assert set(table["ranking"]) == {
+        "measured, Pearson", "completed, Pearson", "completed, whitened"
+    }  # fmt: skip
+    assert set(table["known"]) == {5}
+    assert set(table["pairs"]) == {15}
+    assert "pairs of 6 proteins" in said
