@@ -194,7 +194,7 @@ def collect(study: Study, cohort: MultiOmics) -> Found:
         if len(table):
             csv = kind in ("scores", "clusters", "facts", "cost")
             write_table(table, Path(study.out) / f"{kind}.parquet", csv=csv, overwrite=True)
-    return Found(dataset, label, held.plan, **tables)
+    return Found(dataset, label, held.plan, len(study.rounds), **tables)
 
 
 def costs(folder: Path, name: str) -> list[pd.DataFrame]:
@@ -208,7 +208,10 @@ def costs(folder: Path, name: str) -> list[pd.DataFrame]:
 
 
 def predictions(held: HeldOut, folder: Path, rounds: range) -> Predictions:
-    """Return what a method said of the samples of some folds, or nothing if one is not there."""
+    """Return what a method said of the samples of some folds, or nothing if one is not there.
+
+    The report names the methods whose folds are not all there.
+    """
     said: Predictions = {}
     for number, fold in zip(rounds, held.folds, strict=False):
         path = folder / str(number) / "said.npz"

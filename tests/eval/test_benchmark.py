@@ -1,6 +1,7 @@
 """The benchmark: parts are written one by one, and every table is made of what is there."""
 
 import json
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jaxomics.crossval.modes import Plan
 from jaxomics.data.io import read_table, write_table
 from jaxomics.errors import InputError
 
@@ -109,6 +111,7 @@ def test_the_report_says_who_saw_the_label_and_holds_all_parts(done):
     for words in ("| diablo | cells | estimates none |", "| mean | latent space | has none |"):
         assert words in text
     assert "Not run: knn" in text
+    assert "Every method is a reimplementation" in text
     assert (done / "critical_view_out.png").stat().st_size > 1000
 
 
@@ -119,6 +122,36 @@ def test_the_first_folds_alone_can_be_scored(modules, folder, done, tmp_path):
     found = benchmark.collect(study, study.cohort())
     assert set(found.errors["sample"]) == set(next(iter(study.held(study.cohort()).folds)).test)
     assert "| pca |" in modules["benchmark_report"].report(found, tmp_path)
+
+
+def test_a_method_whose_folds_are_not_all_there_is_named(modules, folder, done, tmp_path):
+    part, benchmark = modules["benchmark_part"], modules["benchmark"]
+    shutil.copytree(done / "parts/pca", tmp_path / "parts/pca")
+    shutil.copytree(done / "parts/mean", tmp_path / "parts/mean")
+    for fold in ("1", "whole"):
+        shutil.rmtree(tmp_path / "parts/pca" / fold)
+    study = part.Study(str(folder), str(tmp_path), folds=3)
+    found = benchmark.collect(study, study.cohort())
+    assert set(found.scores["model"]) == {"mean"}
+    text = modules["benchmark_report"].report(found, tmp_path)
+    assert "| pca | cells | 2 of 3 folds; all are needed |" in text
+    assert "| pca | latent space | all samples together were not fitted |" in text
+
+
+def test_the_report_has_the_share_of_samples_and_fifty_components(modules, done):
+    report = modules["benchmark_report"]
+    errors = report.by_sample(read_table(done / "errors.parquet"), "view_out")
+    share = report.nearer(errors, pd.Series({"pca": 1.0, "mean": 2.0}))
+    assert share["mean"] == pytest.approx(np.mean(errors["pca"] < errors["mean"]))
+    clusters = read_table(done / "clusters.parquet")
+    clusters = pd.concat([clusters, clusters.assign(mode="pc50", value=7.25)])
+    plan = Plan(dataset="breast_subtypes")
+    empty = pd.DataFrame()
+    text = "\n".join(report._latents(
+        report.Found("c", "subtype", plan, 3, empty, empty, empty, clusters, empty, empty)
+    ))  # fmt: skip
+    assert "first 50 principal components" in text
+    assert "7.250" in text
 
 
 def test_parts_of_another_study_are_refused(modules, folder, done):
