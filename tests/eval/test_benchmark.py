@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from jaxomics.crossval.modes import Plan
-from jaxomics.data.io import read_table, write_table
+from jaxomics.data.io import read_cohort, read_table, write_table
 from jaxomics.errors import InputError
 
 EVAL = str(Path(__file__).parents[2] / "eval")
@@ -270,3 +270,23 @@ def test_rankings_of_protein_pairs_are_of_the_same_pairs(modules, tmp_path):
     assert set(table["known"]) == {5}
     assert set(table["pairs"]) == {15}
     assert "pairs of 6 proteins" in said
+
+
+def test_latents_are_held_beside_labels_features_and_means_of_views(modules, folder, tmp_path):
+    downstream = modules["downstream"]
+    cohort = read_cohort(folder)
+    rna = cohort.view("rna")
+    write_table(rna[["rna0", "rna1"]], tmp_path / "latent.parquet")
+    options = downstream.Options(
+        folder, folder, "protein", tmp_path, latent=tmp_path / "latent.parquet",
+        beside=("rna/rna1", "protein"),
+    )  # fmt: skip
+    assert "strongest of 2 latent dimensions" in downstream.latent_of(cohort, options)
+    found = read_table(tmp_path / "latent_covariates.parquet").set_index(["covariate", "dimension"])
+    assert found.loc[("rna/rna1", "rna1"), "r"] == pytest.approx(1.0)
+    mean = cohort.view("protein").mean(axis=1)
+    expected = np.corrcoef(rna["rna0"].loc[mean.dropna().index], mean.dropna())[0, 1]
+    assert found.loc[("protein", "rna0"), "r"] == pytest.approx(expected)
+    for name, words in (("subtype", "found text"), ("rna/x", "unknown"), ("x", "unknown")):
+        with pytest.raises(InputError, match=words):
+            downstream.known_of(cohort, name)
