@@ -41,8 +41,8 @@ def correlate_latent(
         raise InputError("expected samples named alike, found none in common; rename them")
     z = latent.loc[samples].to_numpy(np.float64, na_value=np.nan)
     parts = []
-    for name in covariates:
-        known = covariates.loc[samples, name].to_numpy(np.float64, na_value=np.nan)
+    for name, column in covariates.loc[samples].items():
+        known = column.to_numpy(np.float64, na_value=np.nan)
         beside = np.broadcast_to(known[:, None], z.shape)
         r = pearson(z, beside, 0, min_pairs)
         n = (~np.isnan(z) & ~np.isnan(beside)).sum(axis=0)

@@ -13,6 +13,7 @@ import pytest
 from jaxomics.crossval.modes import Plan
 from jaxomics.data.io import read_cohort, read_table, write_table
 from jaxomics.errors import InputError
+from jaxomics.metrics.protein_pairs import read_pairs
 
 EVAL = str(Path(__file__).parents[2] / "eval")
 NAMES = (
@@ -22,6 +23,7 @@ NAMES = (
     "benchmark_report",
     "ablation",
     "downstream",
+    "same_protein",
 )
 
 
@@ -290,3 +292,14 @@ def test_latents_are_held_beside_labels_features_and_means_of_views(modules, fol
     for name, words in (("subtype", "found text"), ("rna/x", "unknown"), ("x", "unknown")):
         with pytest.raises(InputError, match=words):
             downstream.known_of(cohort, name)
+
+
+def test_antibodies_against_one_protein_are_pairs(modules, tmp_path):
+    names = ["Akt", "Akt_pS473", "Akt_pT308", "AR", "Rb_Caution", "Rb_pS807_S811", "p27", "p21"]
+    table = pd.DataFrame(np.zeros((2, 8)), ["s0", "s1"], pd.Index(names))
+    write_table(table, tmp_path / "rppa.parquet")
+    modules["same_protein"].main(tmp_path / "rppa.parquet", out=tmp_path / "pairs.tsv")
+    assert read_pairs(tmp_path / "pairs.tsv") == {
+        frozenset(("Akt", "Akt_pS473")), frozenset(("Akt", "Akt_pT308")),
+        frozenset(("Akt_pS473", "Akt_pT308")), frozenset(("Rb_Caution", "Rb_pS807_S811")),
+    }  # fmt: skip
