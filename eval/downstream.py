@@ -8,8 +8,8 @@
         --latent latent.parquet --beside ploidy rna/CDH1 rna/VIM drug --out runs/latent
 
 `--completed` may come from `jaxomics impute` or any other tool: a table per view, named alike. What
-is run is what is asked for: skewness and mismatches always, associations with `--events`, recall
-of protein pairs with `--pairs`, agreement with a second laboratory with `--independent`,
+is run is what is asked for: skewness always, associations with `--events`, recall of protein pairs
+with `--pairs`, agreement with a second laboratory with `--independent`, mismatches with `--full`,
 correlations of latent dimensions with `--latent` and `--beside`. Tables go to `--out`, a summary is
 printed; docs/statistics.md says what the numbers mean. Resources such as CORUM, BioGRID and STRING
 are files of the user's own: two names and maybe a score a line.
