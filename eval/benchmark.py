@@ -180,7 +180,8 @@ def collect(study: Study, cohort: MultiOmics) -> Found:
         whole = folder / WHOLE
         if (whole / "latent.parquet").exists() and label is not None:
             latent = read_indexed(whole / "latent.parquet")
-            own["clusters"].append(evaluate_embedding(latent, cohort.labels[label], dataset, name))
+            classes = cohort.labels[label]
+            own["clusters"].append(evaluate_embedding(latent, classes, dataset, name, narrow=True))
         tables = {view: whole / f"{view}.parquet" for view in cohort.views}
         if all(path.exists() for path in tables.values()):
             views = {view: read_indexed(path) for view, path in tables.items()}

@@ -205,7 +205,7 @@ def _latents(found: Found) -> list[str]:
     reduced = clusters(found, "pc50")
     if len(reduced):
         parts += [
-            "The first 50 principal components of latents with more dimensions, not standardised:",
+            "The first 50 principal components, or all there are, not standardised:",
             markdown(reduced),
         ]
     return parts

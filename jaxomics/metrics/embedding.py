@@ -82,6 +82,7 @@ def evaluate_embedding(
     clinical: pd.DataFrame | None = None,
     classifiers: tuple[str, ...] | None = None,
     components: int | None = None,
+    narrow: bool = False,
     quick: bool = False,
 ) -> pd.DataFrame:
     """Score a latent table of any tool against class labels, and survival where it is known.
@@ -102,6 +103,8 @@ def evaluate_embedding(
       classifiers: names; by default all that are installed.
       components: dimensions of the latent that the Grassmann distance compares; by default as many
         as the latent and the features allow.
+      narrow: score latents of 50 or fewer dimensions under `pc50`, too, so that every latent of a
+        comparison stands there; their components are all they have.
       quick: small trees, few starts of k-means.
 
     Returns:
@@ -125,7 +128,7 @@ def evaluate_embedding(
     if measured is not None:
         dimensions = min(dimensions, *measured.shape)
     rank = components or usable_components(len(own.y), len(own.classes) - 1, dimensions)
-    settings = _Settings(chosen, rank, quick, seed)
+    settings = _Settings(chosen, rank, narrow, quick, seed)
     tables = list(_space_scores(own, None, model, "", about, settings, notes))
     if measured is not None:
         base = fit_components(measured, own.z.shape[1], scale=True, seed=seed).scores
@@ -140,10 +143,11 @@ def evaluate_embedding(
 
 
 class _Settings(NamedTuple):
-    """How to score: classifiers, components of the Grassmann distance, speed, seed."""
+    """How to score: classifiers, components of the Grassmann distance, all reduced, speed, seed."""
 
     classifiers: tuple[str, ...]
     components: int
+    narrow: bool
     quick: bool
     seed: int
 
@@ -207,7 +211,7 @@ def _space_scores(
             f"groups: {names}"
         )
     spaces = {"latent": z}
-    if z.shape[1] > COMPONENTS and len(z) > COMPONENTS:
+    if len(z) > COMPONENTS and (z.shape[1] > COMPONENTS or settings.narrow):
         spaces["pc50"] = fit_components(own.z, COMPONENTS, scale=False, seed=seed).scores
     for mode, space in spaces.items():
         scores = clustering_scores(space, y, seed, quick=quick)

@@ -146,7 +146,9 @@ def test_the_report_has_the_share_of_samples_and_fifty_components(modules, done)
     share = report.nearer(errors, pd.Series({"pca": 1.0, "mean": 2.0}))
     assert share["mean"] == pytest.approx(np.mean(errors["pca"] < errors["mean"]))
     clusters = read_table(done / "clusters.parquet")
-    clusters = pd.concat([clusters, clusters.assign(mode="pc50", value=7.25)])
+    both = clusters.groupby("model")["mode"].nunique()
+    assert both[["pca", "diablo"]].tolist() == [2, 2]  # of fewer than 50 dimensions
+    clusters = clusters.assign(value=clusters["value"].where(clusters["mode"] != "pc50", 7.25))
     plan = Plan(dataset="breast_subtypes")
     empty = pd.DataFrame()
     text = "\n".join(report._latents(
