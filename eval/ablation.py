@@ -6,7 +6,8 @@ Cai et al. 2024 start from drug response and add, again and again, the view that
 error of held-out drug response: with seven views that is 21 trainings of all folds. Here a set of
 views is one call, whose folds are replicas of one program (`fit_many`), and the error is taken
 with the target withheld (`view_out`), so that it is predicted and not copied; `--mode reconstruct`
-is the article's. Sets that were scored are not trained again: a run that was cut off goes on.
+is the article's. Sets that were scored are not trained again: a run that was cut off goes on, in a
+folder of the same method, target, mode, folds and seed (`study.json`).
 
 `--method` is a comparator, or a preset of MOSA as in `"mosa recommended"`. The table has a row per
 set tried: step, the view that was added, `error` (relative squared error, 1 = the training mean),
@@ -17,10 +18,11 @@ so that the whole curve is seen.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import tyro
-from benchmark_part import as_method
+from benchmark_part import as_method, stay
 
 from jaxomics.crossval.modes import Method, Plan, hold_out, predict
 from jaxomics.crossval.scores import score
@@ -65,10 +67,18 @@ def main(options: Options) -> None:
     cohort = read_cohort(options.data)
     candidates = candidates_of(cohort, options)
     path = options.out / "ablation.parquet"
-    options.out.mkdir(parents=True, exist_ok=True)
+    stay(options.out, study_of(options), made=path.name)
     known = read_table(path) if path.exists() else pd.DataFrame(columns=pd.Index(COLUMNS))
     table = select(cohort, as_method(options.method), candidates, options, known, path)
     print(table.to_string(index=False, float_format="{:.4f}".format))
+
+
+def study_of(options: Options) -> dict[str, Any]:
+    """Return what a score of a set of views depends on, beside the set."""
+    named = ("target", "method", "mode", "folds", "seed")
+    return {"cohort": options.data.resolve().name} | {
+        name: getattr(options, name) for name in named
+    }
 
 
 def candidates_of(cohort: MultiOmics, options: Options) -> list[str]:

@@ -29,7 +29,7 @@ import pandas as pd
 import tyro
 from benchmark_cohorts import PLANTED
 from benchmark_facts import ask, ask_predicted, planted
-from benchmark_part import WHOLE, Study, as_argument, finish, labelled, names, reconstructs
+from benchmark_part import WHOLE, Study, as_argument, finish, labelled, names, reconstructs, stay
 from benchmark_report import Found, report
 
 from jaxomics.crossval.modes import HeldOut, Predictions
@@ -108,18 +108,9 @@ def remember(study: Study) -> None:
     Raises:
       InputError: the parts are of other folds, views or seed.
     """
-    path = Path(study.out) / "study.json"
     views = list(study.asked.views)
     asked = {"cohort": study.dataset, "folds": study.folds, "seed": study.seed, "views": views}
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asked) + "\n")
-    begun = json.loads(path.read_text())
-    if begun != asked:
-        raise InputError(
-            f"{path.parent}: expected the study that it was begun with, {begun}, found {asked}; "
-            "choose another --out"
-        )
+    stay(Path(study.out), asked)
 
 
 def usual(cohort: MultiOmics) -> list[str]:
@@ -189,7 +180,8 @@ def collect(study: Study, cohort: MultiOmics) -> Found:
         whole = folder / WHOLE
         if (whole / "latent.parquet").exists() and label is not None:
             latent = read_indexed(whole / "latent.parquet")
-            own["clusters"].append(evaluate_embedding(latent, cohort.labels[label], dataset, name))
+            classes = cohort.labels[label]
+            own["clusters"].append(evaluate_embedding(latent, classes, dataset, name, narrow=True))
         tables = {view: whole / f"{view}.parquet" for view in cohort.views}
         if all(path.exists() for path in tables.values()):
             views = {view: read_indexed(path) for view, path in tables.items()}
@@ -203,7 +195,7 @@ def collect(study: Study, cohort: MultiOmics) -> Found:
         if len(table):
             csv = kind in ("scores", "clusters", "facts", "cost")
             write_table(table, Path(study.out) / f"{kind}.parquet", csv=csv, overwrite=True)
-    return Found(dataset, label, held.plan, **tables)
+    return Found(dataset, label, held.plan, len(study.rounds), **tables)
 
 
 def costs(folder: Path, name: str) -> list[pd.DataFrame]:
@@ -217,7 +209,10 @@ def costs(folder: Path, name: str) -> list[pd.DataFrame]:
 
 
 def predictions(held: HeldOut, folder: Path, rounds: range) -> Predictions:
-    """Return what a method said of the samples of some folds, or nothing if one is not there."""
+    """Return what a method said of the samples of some folds, or nothing if one is not there.
+
+    The report names the methods whose folds are not all there.
+    """
     said: Predictions = {}
     for number, fold in zip(rounds, held.folds, strict=False):
         path = folder / str(number) / "said.npz"

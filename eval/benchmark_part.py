@@ -219,6 +219,29 @@ def finish(folder: Path, took: tuple[float, float | None], reason: str, peak: fl
     unfinished.replace(folder / "part.json")
 
 
+def stay(folder: Path, asked: dict[str, Any], made: str | None = None) -> None:
+    """Write what a folder is begun with into its `study.json`, or check that it is the same.
+
+    Args:
+      folder: where results are kept, and found again by a command that is repeated.
+      asked: what they depend on.
+      made: name of a file of results, if a folder with it but without `study.json` is refused.
+
+    Raises:
+      InputError: what is there was made with something else.
+    """
+    path = folder / "study.json"
+    if not path.exists() and not (made and (folder / made).exists()):
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asked) + "\n")
+    begun = json.loads(path.read_text()) if path.exists() else f"nobody knows: no {path.name}"
+    if begun != asked:
+        raise InputError(
+            f"{folder}: expected the study that it was begun with, {begun}, found {asked}; "
+            "choose another --out"
+        )
+
+
 def as_argument(study: Study, method: str, folds: Sequence[int | str]) -> str:
     """Return what the process of some parts is given."""
     return json.dumps(asdict(study) | {"method": method, "run": list(folds)})

@@ -22,6 +22,14 @@ WORDS = {
 }
 """Modes by the letters of the article."""
 
+ORIGIN = (
+    "Every method is a reimplementation of this package, checked as docs/comparators.md and the "
+    "pages of the models say; none is the original software. `r`: mean over features and views of "
+    "Pearson's r. `relative error`: squared error over that of the training mean. `best nearer`: "
+    "share of samples in which the method of the best mean rank has the smaller error."
+)
+"""What stands above all tables."""
+
 CLUSTERS = ("calinski_harabasz", "davies_bouldin", "silhouette", "ari", "nmi", "knn_accuracy")
 
 
@@ -32,6 +40,7 @@ class Found(NamedTuple):
       dataset: name of the cohort.
       label: what latents were scored against.
       plan: how samples were held out.
+      rounds: folds that each method is to be scored on.
       scores, features: as `crossval.scores.score` gives them.
       errors: of each sample: model, mode, view, sample, value.
       clusters: as `evaluate_embedding` gives them.
@@ -42,6 +51,7 @@ class Found(NamedTuple):
     dataset: str
     label: str | None
     plan: Plan
+    rounds: int
     scores: pd.DataFrame
     features: pd.DataFrame
     errors: pd.DataFrame
@@ -52,9 +62,8 @@ class Found(NamedTuple):
 
 def report(found: Found, out: Path) -> str:
     """Return the report as markdown; write the tests and the figures beside the tables."""
-    parts = [f"# {found.dataset}", *_reconstruction(found, out)]
-    if len(found.clusters):
-        parts += [f"## Latent spaces against `{found.label}`", markdown(clusters(found))]
+    parts = [f"# {found.dataset}", ORIGIN, *_reconstruction(found, out)]
+    parts += _latents(found) if len(found.clusters) else []
     if len(found.facts):
         known = recovered(found.facts)
         tables = [markdown(known)] if len(known) else []
@@ -64,15 +73,22 @@ def report(found: Found, out: Path) -> str:
 
 
 def _absent(found: Found) -> list[str]:
-    """Return what methods have no row of: they cannot, they failed, or they were not run."""
+    """Return what methods have no row of: they cannot, failed, are not done or were not run."""
     ran = list(found.cost["model"].unique())
     failed = found.cost[found.cost["reason"] != ""]
     rows = list(failed[["model", "fold", "reason"]].itertuples(index=False, name=None))
+    good = found.cost[found.cost["reason"] == ""]
     for name in ran:
+        own = set(good.loc[good["model"] == name, "fold"])
+        there = sum(str(fold) in own for fold in range(found.rounds))
         if not reconstructs(name):
             rows.append((name, "cells", "estimates none"))
+        elif there < found.rounds:
+            rows.append((name, "cells", f"{there} of {found.rounds} folds; all are needed"))
         if "embed" not in verbs(name):
             rows.append((name, "latent space", "has none"))
+        elif WHOLE not in own:
+            rows.append((name, "latent space", "all samples together were not fitted"))
     table = pd.DataFrame(rows, columns=pd.Index(["method", "what", "why"]))
     others = [name for name in names() if name not in ran]
     return [
@@ -101,7 +117,9 @@ def _reconstruction(found: Found, out: Path) -> list[str]:
         title = f"{found.dataset}: {WORDS[mode]}, {compared.n:,} samples"
         figure = critical_difference(compared.ranks, compared.pairs, title=title)
         (out / f"critical_{mode}.png").write_bytes(png(figure))
-        parts += [f"## {WORDS[mode]}", markdown(summary(found, mode, compared.ranks, merged))]
+        told = summary(found, mode, compared.ranks, merged)
+        told["best nearer"] = nearer(table, compared.ranks).to_numpy()
+        parts += [f"## {WORDS[mode]}", markdown(told)]
         parts += [markdown(per_view(found.scores, mode, compared.ranks))]
     if pairs:
         joined = pd.concat(pairs, ignore_index=True)
@@ -114,6 +132,24 @@ def by_sample(errors: pd.DataFrame, mode: str) -> pd.DataFrame:
     rows = errors[errors["mode"] == mode]
     means = rows.groupby(["sample", "model"], sort=False)["value"].mean()
     return pd.DataFrame(means.unstack("model")).reindex(columns=rows["model"].unique())
+
+
+def nearer(errors: pd.DataFrame, ranks: pd.Series) -> pd.Series:
+    """Return the share of samples in which the best method has the smaller error, by method.
+
+    Args:
+      errors: [samples, methods], of `by_sample`.
+      ranks: mean ranks, best first; the share of the best method itself is NaN.
+
+    >>> errors = pd.DataFrame({"a": [1.0, 1, 1, 9], "b": [2.0, 2, 0, 9]})
+    >>> nearer(errors, pd.Series({"a": 1.4, "b": 1.6})).tolist()
+    [nan, 0.5]
+    """
+    whole = errors.dropna()
+    best = ranks.index[0]
+    share = pd.Series({name: float((whole[best] < whole[name]).mean()) for name in ranks.index})
+    share[best] = np.nan
+    return share
 
 
 def by_fold(scores: pd.DataFrame, mode: str) -> pd.DataFrame:
@@ -159,10 +195,29 @@ def per_view(scores: pd.DataFrame, mode: str, ranks: pd.Series) -> pd.DataFrame:
     return table.reindex(ranks.index).rename_axis("relative error").reset_index()
 
 
-def clusters(found: Found) -> pd.DataFrame:
-    """Return clustering scores of all dimensions; methods that saw the label say so."""
+def _latents(found: Found) -> list[str]:
+    """Return clustering scores of all dimensions, and of 50 components."""
+    parts = [
+        f"## Latent spaces against `{found.label}`",
+        "All dimensions, each standardised:",
+        markdown(clusters(found, "latent")),
+    ]
+    reduced = clusters(found, "pc50")
+    if len(reduced):
+        parts += [
+            "The first 50 principal components, or all there are, not standardised:",
+            markdown(reduced),
+        ]
+    return parts
+
+
+def clusters(found: Found, mode: str) -> pd.DataFrame:
+    """Return clustering scores of all dimensions (`latent`) or of 50 components (`pc50`).
+
+    Methods that saw the label say so.
+    """
     rows = found.clusters
-    rows = rows[rows["metric"].isin(CLUSTERS) & (rows["mode"] == "latent")]
+    rows = rows[rows["metric"].isin(CLUSTERS) & (rows["mode"] == mode)]
     table = rows.pivot_table(index="model", columns="metric", values="value", sort=False)
     seen = [f"{name} (saw the label)" if labelled(str(name)) else name for name in table.index]
     table = table.reindex(columns=list(CLUSTERS)).set_axis(seen)

@@ -4,12 +4,15 @@
         --view crispr --events mut --covariates growth_properties --out runs/downstream
     python eval/downstream.py --measured DATA --completed runs/completed --view proteomics \\
         --pairs corum.tsv string.tsv:700 --independent ccle_proteomics.csv --out runs/proteins
+    python eval/downstream.py --measured DATA --completed runs/completed --view drug \
+        --latent latent.parquet --beside ploidy rna/CDH1 rna/VIM drug --out runs/latent
 
 `--completed` may come from `jaxomics impute` or any other tool: a table per view, named alike. What
-is run is what is asked for: skewness and mismatches always, associations with `--events`, recall
-of protein pairs with `--pairs`, agreement with a second laboratory with `--independent`. Tables go
-to `--out`, a summary is printed; docs/statistics.md says what the numbers mean. Resources such as
-CORUM, BioGRID and STRING are files of the user's own: two names and maybe a score a line.
+is run is what is asked for: skewness always, associations with `--events`, recall of protein pairs
+with `--pairs`, agreement with a second laboratory with `--independent`, mismatches with `--full`,
+correlations of latent dimensions with `--latent` and `--beside`. Tables go to `--out`, a summary is
+printed; docs/statistics.md says what the numbers mean. Resources such as CORUM, BioGRID and STRING
+are files of the user's own: two names and maybe a score a line.
 """
 
 from dataclasses import dataclass
@@ -22,7 +25,9 @@ from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_cohort, read_indexed, write_table
 from jaxomics.errors import InputError, unknown
 from jaxomics.metrics.associations import compare_associations
+from jaxomics.metrics.correlation import MIN_PAIRS
 from jaxomics.metrics.independent import agree_with_independent, rank_mismatches
+from jaxomics.metrics.latent_covariates import correlate_latent
 from jaxomics.metrics.protein_pairs import (
     complete_proteins,
     pearson_pairs,
@@ -49,6 +54,13 @@ class Options:
         none is.
       pairs: files of known pairs; FILE:SCORE keeps pairs of at least that score.
       independent: table of the same view from elsewhere.
+      standardise: there, features in their own standard deviations; otherwise as they are, where
+        differences between features make most of a sample's r.
+      min_pairs: there and for latents, fewer common values have no correlation; Cai et al. 2024
+        take 5 for drugs.
+      latent: table of the latent space, correlated with what `beside` names.
+      beside: a column of the sample table, VIEW/FEATURE of `measured`, or VIEW, the mean of its
+        values.
       full: folder of reconstructions of measured cells too (`impute --full`), for mismatches.
       top: mismatches to write.
     """
@@ -63,6 +75,10 @@ class Options:
     every: bool = False
     pairs: tuple[str, ...] = ()
     independent: Path | None = None
+    standardise: bool = True
+    min_pairs: int = MIN_PAIRS
+    latent: Path | None = None
+    beside: tuple[str, ...] = ()
     full: Path | None = None
     top: int = 1000
 
@@ -80,6 +96,8 @@ def main(options: Options) -> None:
         print(pairs_of(before, after, options))
     if options.independent is not None:
         print(agreement_of(before, after, options))
+    if options.latent is not None:
+        print(latent_of(cohort, options))
     if options.full is not None:
         said = read_cohort(options.full, views=[options.view], min_samples=1).view(options.view)
         save(rank_mismatches(before, said, options.top), "mismatches", options)
@@ -145,8 +163,9 @@ def pairs_of(before: pd.DataFrame, after: pd.DataFrame, options: Options) -> str
         resources[Path(path if cut is not None else word).stem + (f" {score}" if cut else "")] = (
             read_pairs(path if cut is not None else word, cut)
         )
-    measured = complete_proteins(before, least=0.6)
-    whole = complete_proteins(after)
+    measured, whole = complete_proteins(before, least=0.6), complete_proteins(after)
+    same = measured.columns.intersection(whole.columns)  # or areas were of different pairs
+    measured, whole = measured[same], whole[same]
     found = {
         "measured, Pearson": pearson_pairs(measured),
         "completed, Pearson": pearson_pairs(whole),
@@ -157,19 +176,56 @@ def pairs_of(before: pd.DataFrame, after: pd.DataFrame, options: Options) -> str
     sigma = found["completed, whitened"]
     wide = table.pivot_table(index="ranking", columns="resource", values="area", sort=False)
     return (
-        f"protein pairs, area under the recall curve (0.5 by chance); Sigma of {sigma.n} samples: "
-        f"condition {sigma.condition:.1e}, ridge {sigma.ridge:.1e}\n{wide.round(3).to_string()}"
+        f"pairs of {len(same)} proteins, area under the recall curve (0.5 by chance); Sigma of "
+        f"{sigma.n} samples: condition {sigma.condition:.1e}, ridge {sigma.ridge:.1e}\n"
+        f"{wide.round(3).to_string()}"
     )
 
 
 def agreement_of(before: pd.DataFrame, after: pd.DataFrame, options: Options) -> str:
     """Compare with another laboratory's table, in and out of sample."""
     assert options.independent is not None
-    found = agree_with_independent(after, read_indexed(options.independent, numeric=True), before)
+    found = agree_with_independent(
+        after, read_indexed(options.independent, numeric=True), before,
+        standardise=options.standardise, min_pairs=options.min_pairs,
+    )  # fmt: skip
     save(found.samples.rename_axis("sample").reset_index(), "agreement_samples", options)
     save(found.features.rename_axis("feature").reset_index(), "agreement_features", options)
     words = found.summary.round(3).to_string(index=False)
     return f"independent values, Welch p {found.p:.1e}\n{words}"
+
+
+def latent_of(cohort: MultiOmics, options: Options) -> str:
+    """Correlate latent dimensions with what is known of the samples, and name the strongest."""
+    assert options.latent is not None
+    if not options.beside:
+        raise InputError("--latent: expected what to hold it against, found nothing; give --beside")
+    known = pd.DataFrame({name: known_of(cohort, name) for name in options.beside})
+    latent = read_indexed(options.latent, numeric=True)
+    found = correlate_latent(latent, known, options.min_pairs)
+    save(found, "latent_covariates", options)
+    best = found.groupby("covariate", sort=False).head(1).round(3)
+    return f"strongest of {latent.shape[1]} latent dimensions\n{best.to_string(index=False)}"
+
+
+def known_of(cohort: MultiOmics, name: str) -> pd.Series:
+    """Return numbers by sample: a sample column, VIEW/FEATURE, or the mean over a VIEW.
+
+    Raises:
+      InputError: there is none of this name, or it is text.
+    """
+    view, _, feature = name.partition("/")
+    if view in cohort.views:
+        table = cohort.view(view)
+        if feature and feature not in table:
+            raise unknown(f"feature of {view}", feature, table.columns)
+        return table[feature] if feature else table.mean(axis=1)
+    if name not in cohort.labels:
+        raise unknown("label column, VIEW or VIEW/FEATURE", name, cohort.labels.columns)
+    column = cohort.labels[name]
+    if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+        raise InputError(f"label column {name!r}: expected numbers, found text; name another")
+    return column.astype(float)
 
 
 def save(table: pd.DataFrame, name: str, options: Options) -> None:

@@ -7,12 +7,14 @@
     python eval/speed.py modis --torch torchenv/bin/python --out modis.json
     python eval/speed.py omitrans --torch torchenv/bin/python --out omitrans.json
     python eval/speed.py lasso --out lasso.json
+    python eval/speed.py downstream --out downstream.json
 
 `step` takes about five minutes on 2 cores, at 52 million parameters; `paper` trains one epoch at
 the size of Cai et al. 2024; `cv` trains ten folds as one program, one after the other and in
 PyTorch, at three sizes (eval/replicas.py), and takes about ten minutes; `attribution` explains
 one sample (eval/attribution_speed.py); `lasso` fits 5,000 LASSO regressions next to scikit-learn
-(eval/lasso_speed.py), in about five minutes; `modis` times that game's steps, alone and as ten
+(eval/lasso_speed.py), in about five minutes; `downstream` tests associations and ranks protein
+pairs (eval/downstream_speed.py), in about one; `modis` times that game's steps, alone and as ten
 replicas (eval/modis_speed.py), in about three. eval/peers/README.md has the command that makes the
 peer's environment. Everything runs in child processes, with and without huge pages
 (jaxomics/memory.py); ours and the peer take turns. Expected: docs/results/speed.md.
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import attribution_speed
+import downstream_speed
 import lasso_speed
 import modis_speed
 import numpy as np
@@ -157,11 +160,13 @@ if __name__ == "__main__":
             "modis": modis_speed.modis,
             "omitrans": omitrans_speed.omitrans,
             "lasso": lasso_speed.lasso,
+            "downstream": downstream_speed.downstream,
             "child": measure,
             "replicas": replicas.measure,
             "jacobians": attribution_speed.measure,
             "modis-steps": modis_speed.measure,
             "omitrans-steps": omitrans_speed.measure,
             "lassos": lasso_speed.measure,
+            "statistics": downstream_speed.measure,
         }
     )

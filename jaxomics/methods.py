@@ -1,6 +1,6 @@
 """Models and comparators under one roof: which names there are, and what each can do."""
 
-from jaxomics.comparators.base import Method
+from jaxomics.comparators.base import Capabilities, Method
 from jaxomics.comparators.registry import COMPARATORS
 from jaxomics.errors import InputError, unknown
 from jaxomics.models.registry import MODELS, Entry
@@ -28,6 +28,25 @@ def is_comparator(name: str) -> bool:
     (True, False)
     """
     return name in COMPARATORS
+
+
+def capabilities(name: str) -> Capabilities:
+    """Return what a model or comparator can do, and what its samples may lack.
+
+    >>> capabilities("jamie").missing_views, capabilities("omitrans").reconstruct
+    (True, False)
+    """
+    found = find(name)
+    if isinstance(found, Method):
+        return found.capabilities
+    return Capabilities(
+        latent="embed" in found.verbs,
+        reconstruct="impute" in found.verbs,
+        transform="embed" in found.verbs,
+        missing_cells="cells" in found.missing,
+        missing_views="views" in found.missing,
+        predict="predict" in found.verbs,
+    )
 
 
 def writes_views(name: str) -> bool:

@@ -22,6 +22,7 @@ from jaxomics.commands.outputs import refuse_file
 from jaxomics.data.io import TABLE_SUFFIXES, read_cohort, read_indexed, write_table
 from jaxomics.errors import InputError
 from jaxomics.metrics.classification import ALL
+from jaxomics.metrics.correlation import MIN_PAIRS
 from jaxomics.metrics.embedding import evaluate_embedding as score_embedding
 from jaxomics.metrics.imputation import evaluate_imputation as score_imputation
 from jaxomics.metrics.outcomes import OutcomeColumns
@@ -72,6 +73,7 @@ def evaluate_imputation(
     out: Path,
     measured: Path | None = None,
     features: Path | None = None,
+    min_pairs: int = MIN_PAIRS,
     dataset: str = "",
     model: str = "",
     csv: Flag = False,
@@ -86,6 +88,7 @@ def evaluate_imputation(
       measured: folder with measured_VIEW tables, or with the tables that the tool was given;
         these cells are scored apart. By default measured_VIEW beside the completed tables.
       features: also write scores per feature to this table.
+      min_pairs: features and samples with fewer known values have no correlation.
       dataset: name of the data in the table.
       model: name of the method in the table.
       csv: also write CSV beside parquet.
@@ -103,7 +106,9 @@ def evaluate_imputation(
     if measured is not None and not given:
         known = read_cohort(measured, min_samples=1).views
         given = {name: table.notna() for name, table in known.items()}
-    scores, per_feature = score_imputation(tables, true, given or None, dataset, model)
+    scores, per_feature = score_imputation(
+        tables, true, given or None, dataset, model, min_pairs=min_pairs
+    )
     write_table(scores, out, csv=csv, overwrite=overwrite)
     if features is not None:
         write_table(per_feature, features, csv=csv, overwrite=overwrite)

@@ -6,7 +6,8 @@ stand in `mofa_updates`. Factors that explain less than a share of the variance 
 dropped, one per iteration.
 
 A new sample is placed by the posterior mean of its factors given the weights. Views of zeros and
-ones are logistic, without an intercept; their estimates are probabilities.
+ones are logistic, without an intercept, as in the published software; their estimates are
+probabilities, near one half where a sample's other views say little, however rare the ones are.
 """
 
 from collections.abc import Iterator

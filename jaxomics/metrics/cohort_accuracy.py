@@ -43,12 +43,25 @@ def standard_units(z: np.ndarray) -> Read:
     return read
 
 
-def principal_components(table: np.ndarray, count: int, seed: int = 0) -> Read:
-    """Return a reader of the components of a table [n, features], fitted to the training rows."""
+def principal_components(
+    table: np.ndarray, count: int, *, scale: bool = True, whiten: bool = True, seed: int = 0
+) -> Read:
+    """Return a reader of the components of a table [n, features], fitted to the training rows.
+
+    Args:
+      table: [n, features].
+      count: most components.
+      scale: divide each feature by its standard deviation before.
+      whiten: divide each component by its standard deviation, as `standard_units` does. Otherwise
+        all are divided by that of the first one: distances keep their ratios, and a linear model
+        reads numbers near 1.
+      seed: of the decomposition of large tables.
+    """
 
     def read(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = fit_components(table[train], count, scale=True, seed=seed)
+        found = fit_components(table[train], count, scale=scale, seed=seed)
         spread = found.scores.std(axis=0)
+        spread = spread if whiten else spread[:1]
         unit = np.where(spread > 1e-12, spread, 1.0)
         return found.scores / unit, found.place(table[test]) / unit
 

@@ -5,7 +5,9 @@ classes (`cohort_accuracy`), does the space contain that of the labels (`grassma
 patients by survival (`overall_survival`). Cai et al. 2024 score the standardised latent against
 tissue labels by Calinski-Harabasz and Davies-Bouldin. Both depend on the number of dimensions and
 favour methods that saw the labels; so silhouette and k-means agreement stand beside them, and all
-of it again on 50 principal components, where spaces of different size compare.
+of it again on 50 principal components, where spaces of different size compare. These are the
+components of the latent as it is, neither its dimensions nor they themselves standardised: no
+rotation of the latent changes them, and directions that hardly vary count for little.
 """
 
 from collections.abc import Iterator
@@ -80,6 +82,7 @@ def evaluate_embedding(
     clinical: pd.DataFrame | None = None,
     classifiers: tuple[str, ...] | None = None,
     components: int | None = None,
+    narrow: bool = False,
     quick: bool = False,
 ) -> pd.DataFrame:
     """Score a latent table of any tool against class labels, and survival where it is known.
@@ -100,6 +103,8 @@ def evaluate_embedding(
       classifiers: names; by default all that are installed.
       components: dimensions of the latent that the Grassmann distance compares; by default as many
         as the latent and the features allow.
+      narrow: score latents of 50 or fewer dimensions under `pc50`, too, so that every latent of a
+        comparison stands there; their components are all they have.
       quick: small trees, few starts of k-means.
 
     Returns:
@@ -123,7 +128,7 @@ def evaluate_embedding(
     if measured is not None:
         dimensions = min(dimensions, *measured.shape)
     rank = components or usable_components(len(own.y), len(own.classes) - 1, dimensions)
-    settings = _Settings(chosen, rank, quick, seed)
+    settings = _Settings(chosen, rank, narrow, quick, seed)
     tables = list(_space_scores(own, None, model, "", about, settings, notes))
     if measured is not None:
         base = fit_components(measured, own.z.shape[1], scale=True, seed=seed).scores
@@ -138,10 +143,11 @@ def evaluate_embedding(
 
 
 class _Settings(NamedTuple):
-    """How to score: classifiers, components of the Grassmann distance, speed, seed."""
+    """How to score: classifiers, components of the Grassmann distance, all reduced, speed, seed."""
 
     classifiers: tuple[str, ...]
     components: int
+    narrow: bool
     quick: bool
     seed: int
 
@@ -152,7 +158,7 @@ def clustering_scores(
     """Score how classes lie in a space.
 
     Args:
-      z: [samples, dimensions], standardised.
+      z: [samples, dimensions].
       y: [samples] class codes, at least two classes and fewer classes than samples.
       seed: of k-means.
       quick: fewer runs of k-means, and the silhouette of at most 2,000 samples.
@@ -205,8 +211,8 @@ def _space_scores(
             f"groups: {names}"
         )
     spaces = {"latent": z}
-    if z.shape[1] > COMPONENTS and len(z) > COMPONENTS:
-        spaces["pc50"] = fit_components(z, COMPONENTS, scale=False, seed=seed).scores
+    if len(z) > COMPONENTS and (z.shape[1] > COMPONENTS or settings.narrow):
+        spaces["pc50"] = fit_components(own.z, COMPONENTS, scale=False, seed=seed).scores
     for mode, space in spaces.items():
         scores = clustering_scores(space, y, seed, quick=quick)
         table = pd.DataFrame()
@@ -227,9 +233,9 @@ def _space_scores(
 
 def _reader(table: np.ndarray, mode: str, embedded: bool, z: np.ndarray) -> Read:
     """Return what classifiers see of an embedding, or of measured features by components."""
-    if embedded and mode == "latent":
-        return standard_units(table)
-    return principal_components(table, z.shape[1] if mode == "latent" else COMPONENTS)
+    if mode == "latent":
+        return standard_units(table) if embedded else principal_components(table, z.shape[1])
+    return principal_components(table, COMPONENTS, scale=not embedded, whiten=False)
 
 
 def _classified(

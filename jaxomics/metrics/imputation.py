@@ -12,6 +12,7 @@ import pandas as pd
 
 from jaxomics.errors import InputError
 from jaxomics.metrics.correlation import (
+    MIN_PAIRS,
     defined_mean,
     mean_squared_error,
     pearson,
@@ -29,6 +30,7 @@ def score_imputation(
     predicted: pd.DataFrame,
     scored: np.ndarray,
     reference_mean: np.ndarray,
+    min_pairs: int = MIN_PAIRS,
 ) -> pd.DataFrame:
     """Score each feature over the samples whose cell is to be scored.
 
@@ -37,14 +39,15 @@ def score_imputation(
       predicted: the same samples and features; NaN = no prediction, not scored.
       scored: bool [samples, features], the cells to score.
       reference_mean: [features], what a prediction without any method would be.
+      min_pairs: fewer scored cells of a feature give no correlation.
 
     Returns:
       Columns feature, metric, value, n; `n` counts the scored cells of the feature.
     """
     t, p = _hidden_truth(truth, predicted, scored)
     values = {
-        "r": pearson(t, p),
-        "spearman": spearman(t, p),
+        "r": pearson(t, p, min_pairs=min_pairs),
+        "spearman": spearman(t, p, min_pairs=min_pairs),
         "mse": mean_squared_error(t, p),
         "relative_error": relative_squared_error(t, p, reference_mean),
     }
@@ -63,6 +66,7 @@ def summarise_imputation(
     reference_mean: np.ndarray,
     bootstrap: int = 0,
     seed: int = 0,
+    min_pairs: int = MIN_PAIRS,
 ) -> dict[str, float]:
     """Summarise a view in a few numbers; arguments as in `score_imputation`.
 
@@ -73,18 +77,20 @@ def summarise_imputation(
       reference_mean: [features].
       bootstrap: samples are redrawn so many times for a 95 % interval of `mean_r`.
       seed: of the redrawing.
+      min_pairs: fewer scored cells of a feature or a sample give no correlation.
 
     Returns:
       `mean_r`, `median_r`, `mean_spearman`, `share_r_above_0.3` and `mean_relative_error` over
       features; `pooled_r`, `pooled_spearman` and `mse` over cells; `baseline_pooled_r` and
       `baseline_mse` of the reference mean; `mean_sample_r`, `mean_sample_r_standardised` over
-      samples, before and after features are centred and scaled; `n_cells`, `n_features` (with a
+      samples, before and after features are centred and scaled, and `baseline_mean_sample_r` of
+      the reference mean, before; `n_cells`, `n_features` (with a
       defined r), `coverage` (share of scored cells that have a prediction); with `bootstrap`
       also `mean_r_low` and `mean_r_high`.
     """
     t, p = _hidden_truth(truth, predicted, scored)
     baseline = np.broadcast_to(np.asarray(reference_mean, np.float64), t.shape)
-    r = pearson(t, p)
+    r = pearson(t, p, min_pairs=min_pairs)
     with_prediction = ~np.isnan(t) & ~np.isnan(p)
     compared = np.where(with_prediction, t, np.nan)
     scale = np.sqrt(mean_squared_error(t, baseline))
@@ -93,7 +99,7 @@ def summarise_imputation(
     summary = {
         "mean_r": _mean(r),
         "median_r": float(np.median(defined)) if len(defined) else np.nan,
-        "mean_spearman": _mean(spearman(t, p)),
+        "mean_spearman": _mean(spearman(t, p, min_pairs=min_pairs)),
         "share_r_above_0.3": float((defined > 0.3).mean()) if len(defined) else np.nan,
         "mean_relative_error": _mean(relative_squared_error(t, p, baseline)),
         "pooled_r": float(pearson(t, p, None)),
@@ -101,10 +107,11 @@ def summarise_imputation(
         "mse": float(mean_squared_error(t, p, None)),
         "baseline_pooled_r": float(pearson(compared, baseline, None)),
         "baseline_mse": float(mean_squared_error(compared, baseline, None)),
-        "mean_sample_r": _mean(pearson(t, p, 1)),
+        "mean_sample_r": _mean(pearson(t, p, 1, min_pairs)),
         "mean_sample_r_standardised": _mean(
-            pearson((t - baseline) / scale, (p - baseline) / scale, 1)
+            pearson((t - baseline) / scale, (p - baseline) / scale, 1, min_pairs)
         ),
+        "baseline_mean_sample_r": _mean(pearson(compared, baseline, 1, min_pairs)),
         "n_cells": float(with_prediction.sum()),
         "n_features": float(len(defined)),
         "coverage": _ratio(with_prediction.sum(), (~np.isnan(t)).sum()),
@@ -121,6 +128,7 @@ def evaluate_imputation(
     dataset: str = "",
     model: str = "",
     bootstrap: int = 0,
+    min_pairs: int = MIN_PAIRS,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score completed tables of any tool against the truth.
 
@@ -132,7 +140,7 @@ def evaluate_imputation(
         is scored under mode `all`.
       dataset: name for the table.
       model: name for the table.
-      bootstrap: see `summarise_imputation`.
+      bootstrap, min_pairs: see `summarise_imputation`.
 
     Returns:
       Scores per view and scores per feature. Cells that the tool left out are not scored but
@@ -163,9 +171,10 @@ def evaluate_imputation(
             if not (scored & t.notna().to_numpy()).any():
                 continue
             about = {"dataset": dataset, "model": model, "mode": mode, "view": view}
-            summary = summarise_imputation(t, p, scored, reference, bootstrap)
+            summary = summarise_imputation(t, p, scored, reference, bootstrap, min_pairs=min_pairs)
             scores.append(score_rows(summary, **about))
-            features.append(feature_rows(score_imputation(t, p, scored, reference), **about))
+            own = score_imputation(t, p, scored, reference, min_pairs)
+            features.append(feature_rows(own, **about))
     return join(scores, SCORE_COLUMNS), join(features, FEATURE_COLUMNS)
 
 

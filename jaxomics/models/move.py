@@ -2,8 +2,8 @@
 
 Allesoe et al., "Discovery of drug-omics associations in type 2 diabetes with generative
 deep-learning models", Nature Biotechnology 2023, doi 10.1038/s41587-022-01520-x. A
-reimplementation, checked on hand-worked losses and simulated data with known truth; the package
-move-dl itself was not run beside it.
+reimplementation, checked on hand-worked losses and simulated data with known truth; results of the
+package move-dl were not compared with it.
 
     x      = [one-hot blocks of discrete views, continuous views, conditionals], 0 where unmeasured
     h      = norm(dropout(LeakyReLU(W x))),  mu = W h,  log s2 = W h,  z = mu + eps s

@@ -31,6 +31,7 @@ class Entry(NamedTuple):
       verbs: what its estimator can do beside `fit`; one with `predict` learns classes.
       sizes: what decides its size, in words.
       outcomes: whether it also predicts survival, values and further classes.
+      missing: what a sample may lack: single `cells`, or whole `views` of those it reads.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Entry(NamedTuple):
     verbs: tuple[str, ...]
     sizes: str
     outcomes: bool = False
+    missing: tuple[str, ...] = ("cells", "views")
 
 
 MODELS: dict[str, Entry] = {
@@ -98,6 +100,7 @@ MODELS: dict[str, Entry] = {
         atac.build,
         ("embed", "impute"),
         "latent 512 of 113 windows of 5,000 peaks, 512 each; 26 M, and 20 M above them",
+        missing=("cells",),
     ),
     "coembed": Entry(
         "coembed",

@@ -33,6 +33,18 @@ def cohort() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     return whole, seen
 
 
+def binary_cohort() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The second cohort there: numbers, and calls of which half are ones."""
+    random = np.random.default_rng(0)
+    z = random.normal(size=(100, 2))
+    values = z @ random.normal(size=(2, 60)) + 0.7 * random.normal(size=(100, 60))
+    odds = 2 * z @ random.normal(size=(2, 80))
+    calls = (random.random(odds.shape) < 1 / (1 + np.exp(-odds))).astype(float)
+    whole = {"a": values, "calls": calls}
+    seen = {v: np.where(random.random(t.shape) < 0.1, np.nan, t) for v, t in whole.items()}
+    return whole, seen
+
+
 @pytest.fixture(scope="module")
 def fitted() -> Fitted:
     return mofa.METHOD.fit(cohort()[1], config=SLOW)
@@ -107,6 +119,22 @@ def test_views_of_zeros_and_ones_are_logistic():
     assert np.corrcoef(completed[:30].ravel(), odds[:30].ravel())[0, 1] > 0.9
     fall = np.diff(found.state["bounds"]).min()
     assert fall > -1e-9 * abs(found.state["bounds"][0]) or found.state["w"].shape[1] < 6
+
+
+def test_a_balanced_view_of_zeros_and_ones_is_as_in_the_published_software():
+    whole, seen = binary_cohort()
+    expected = PARITY["binary"]
+    found = mofa.METHOD.fit(seen, config=SLOW)
+    assert found.latent is not None
+    count = expected["factors"]
+    assert found.latent.shape[1] == count == 2
+    r = np.abs(np.corrcoef(found.latent.T, np.array(expected["z"]).T)[:count, count:])
+    assert (r.max(axis=0) > 0.99).all()
+    completed = found.reconstruct(seen)
+    for view in whole:
+        cells = np.isnan(seen[view])
+        r = np.corrcoef(completed[view][cells], whole[view][cells])[0, 1]
+        assert r == pytest.approx(expected["hidden_r"][f"{view} cells"], abs=0.01), view
 
 
 @settings(max_examples=10, deadline=None)

@@ -1,6 +1,7 @@
 """The benchmark: parts are written one by one, and every table is made of what is there."""
 
 import json
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -9,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxomics.data.io import read_table, write_table
+from jaxomics.crossval.modes import Plan
+from jaxomics.data.io import read_cohort, read_table, write_table
 from jaxomics.errors import InputError
+from jaxomics.metrics.protein_pairs import read_pairs
 
 EVAL = str(Path(__file__).parents[2] / "eval")
 NAMES = (
@@ -20,6 +23,7 @@ NAMES = (
     "benchmark_report",
     "ablation",
     "downstream",
+    "same_protein",
 )
 
 
@@ -109,6 +113,7 @@ def test_the_report_says_who_saw_the_label_and_holds_all_parts(done):
     for words in ("| diablo | cells | estimates none |", "| mean | latent space | has none |"):
         assert words in text
     assert "Not run: knn" in text
+    assert "Every method is a reimplementation" in text
     assert (done / "critical_view_out.png").stat().st_size > 1000
 
 
@@ -119,6 +124,38 @@ def test_the_first_folds_alone_can_be_scored(modules, folder, done, tmp_path):
     found = benchmark.collect(study, study.cohort())
     assert set(found.errors["sample"]) == set(next(iter(study.held(study.cohort()).folds)).test)
     assert "| pca |" in modules["benchmark_report"].report(found, tmp_path)
+
+
+def test_a_method_whose_folds_are_not_all_there_is_named(modules, folder, done, tmp_path):
+    part, benchmark = modules["benchmark_part"], modules["benchmark"]
+    shutil.copytree(done / "parts/pca", tmp_path / "parts/pca")
+    shutil.copytree(done / "parts/mean", tmp_path / "parts/mean")
+    for fold in ("1", "whole"):
+        shutil.rmtree(tmp_path / "parts/pca" / fold)
+    study = part.Study(str(folder), str(tmp_path), folds=3)
+    found = benchmark.collect(study, study.cohort())
+    assert set(found.scores["model"]) == {"mean"}
+    text = modules["benchmark_report"].report(found, tmp_path)
+    assert "| pca | cells | 2 of 3 folds; all are needed |" in text
+    assert "| pca | latent space | all samples together were not fitted |" in text
+
+
+def test_the_report_has_the_share_of_samples_and_fifty_components(modules, done):
+    report = modules["benchmark_report"]
+    errors = report.by_sample(read_table(done / "errors.parquet"), "view_out")
+    share = report.nearer(errors, pd.Series({"pca": 1.0, "mean": 2.0}))
+    assert share["mean"] == pytest.approx(np.mean(errors["pca"] < errors["mean"]))
+    clusters = read_table(done / "clusters.parquet")
+    both = clusters.groupby("model")["mode"].nunique()
+    assert both[["pca", "diablo"]].tolist() == [2, 2]  # of fewer than 50 dimensions
+    clusters = clusters.assign(value=clusters["value"].where(clusters["mode"] != "pc50", 7.25))
+    plan = Plan(dataset="breast_subtypes")
+    empty = pd.DataFrame()
+    text = "\n".join(report._latents(
+        report.Found("c", "subtype", plan, 3, empty, empty, empty, clusters, empty, empty)
+    ))  # fmt: skip
+    assert "first 50 principal components" in text
+    assert "7.250" in text
 
 
 def test_parts_of_another_study_are_refused(modules, folder, done):
@@ -166,6 +203,23 @@ def test_forward_selection_takes_the_better_view_first(modules, folder, tmp_path
     pd.testing.assert_frame_equal(read_table(tmp_path / "ablation.parquet"), first)
 
 
+@pytest.mark.parametrize(
+    "other", [{"method": "mean"}, {"folds": 4}, {"seed": 1}, {"mode": "reconstruct"}]
+)
+def test_sets_scored_with_another_method_folds_seed_or_mode_are_refused(
+    modules, folder, tmp_path, other
+):
+    ablation = modules["ablation"]
+    same = {"method": "pca", "folds": 3}
+    wide = ablation.Options(folder, "protein", tmp_path, views=("rna",), **same)
+    ablation.main(wide)
+    with pytest.raises(InputError, match=r"begun with.*'method': 'pca'"):
+        ablation.main(ablation.Options(folder, "protein", tmp_path, **{**same, **other}))
+    (tmp_path / "study.json").unlink()  # a folder of an older version
+    with pytest.raises(InputError, match="nobody knows"):
+        ablation.main(wide)
+
+
 def test_downstream_statistics_of_two_folders(modules, folder, tmp_path, capsys):
     protein = pd.read_parquet(folder / "protein.parquet")
     random = np.random.default_rng(1)
@@ -199,3 +253,55 @@ def test_downstream_statistics_of_two_folders(modules, folder, tmp_path, capsys)
         assert words in said
     found = {path.stem for path in (tmp_path / "out").glob("*.parquet")}
     assert {"skewness", "associations", "protein_pairs", "agreement_samples", "mismatches"} <= found
+
+
+def test_rankings_of_protein_pairs_are_of_the_same_pairs(modules, tmp_path):
+    random = np.random.default_rng(2)
+    columns = [f"p{i}" for i in range(8)]
+    whole = pd.DataFrame(random.normal(size=(40, 8)), columns=columns).assign(p7=1.0)
+    measured = pd.DataFrame(random.normal(size=(30, 8)), columns=columns)
+    measured.iloc[:20, 0] = np.nan  # a third is measured: not ranked, although it is completed
+    pairs = tmp_path / "toy.tsv"
+    pairs.write_text("".join(f"p{i}\tp{i + 1}\n" for i in range(7)))
+    options = modules["downstream"].Options(
+        tmp_path, tmp_path, "protein", tmp_path, pairs=(str(pairs),)
+    )
+    said = modules["downstream"].pairs_of(measured, whole, options)
+    table = read_table(tmp_path / "protein_pairs.parquet")
+    assert set(table["ranking"]) == {
+        "measured, Pearson", "completed, Pearson", "completed, whitened"
+    }  # fmt: skip
+    assert set(table["known"]) == {5}
+    assert set(table["pairs"]) == {15}
+    assert "pairs of 6 proteins" in said
+
+
+def test_latents_are_held_beside_labels_features_and_means_of_views(modules, folder, tmp_path):
+    downstream = modules["downstream"]
+    cohort = read_cohort(folder)
+    rna = cohort.view("rna")
+    write_table(rna[["rna0", "rna1"]], tmp_path / "latent.parquet")
+    options = downstream.Options(
+        folder, folder, "protein", tmp_path, latent=tmp_path / "latent.parquet",
+        beside=("rna/rna1", "protein"),
+    )  # fmt: skip
+    assert "strongest of 2 latent dimensions" in downstream.latent_of(cohort, options)
+    found = read_table(tmp_path / "latent_covariates.parquet").set_index(["covariate", "dimension"])
+    assert found.loc[("rna/rna1", "rna1"), "r"] == pytest.approx(1.0)
+    mean = cohort.view("protein").mean(axis=1)
+    expected = np.corrcoef(rna["rna0"].loc[mean.dropna().index], mean.dropna())[0, 1]
+    assert found.loc[("protein", "rna0"), "r"] == pytest.approx(expected)
+    for name, words in (("subtype", "found text"), ("rna/x", "unknown"), ("x", "unknown")):
+        with pytest.raises(InputError, match=words):
+            downstream.known_of(cohort, name)
+
+
+def test_antibodies_against_one_protein_are_pairs(modules, tmp_path):
+    names = ["Akt", "Akt_pS473", "Akt_pT308", "AR", "Rb_Caution", "Rb_pS807_S811", "p27", "p21"]
+    table = pd.DataFrame(np.zeros((2, 8)), ["s0", "s1"], pd.Index(names))
+    write_table(table, tmp_path / "rppa.parquet")
+    modules["same_protein"].main(tmp_path / "rppa.parquet", out=tmp_path / "pairs.tsv")
+    assert read_pairs(tmp_path / "pairs.tsv") == {
+        frozenset(("Akt", "Akt_pS473")), frozenset(("Akt", "Akt_pT308")),
+        frozenset(("Akt_pS473", "Akt_pT308")), frozenset(("Rb_Caution", "Rb_pS807_S811")),
+    }  # fmt: skip

@@ -49,6 +49,16 @@ def test_test_samples_do_not_reach_what_is_fitted(reader):
     assert abs(moved).max() > 10
 
 
+def test_plain_components_keep_the_distances_of_the_table_and_whitened_ones_do_not():
+    z = np.random.default_rng(0).normal(size=(40, 4)) * [9.0, 3.0, 1.0, 0.1]
+    train, test = np.arange(30), np.arange(30, 40)
+    apart = np.linalg.norm(z[test][:, None] - z[train], axis=2)
+    for whiten in (False, True):
+        x, new = principal_components(z, 4, scale=False, whiten=whiten)(train, test)
+        found = np.linalg.norm(new[:, None] - x, axis=2)
+        assert (np.ptp(found / apart) < 1e-9) == (not whiten)
+
+
 def test_an_absent_package_and_unknown_names_are_told(monkeypatch):
     z, y = ring()
     with pytest.raises(InputError, match="svm"):

@@ -85,6 +85,21 @@ def test_wide_latents_are_also_scored_on_fifty_components_and_beside_pca():
     assert compared["embedding"] == compared["pca"]
 
 
+def test_no_rotation_of_a_latent_changes_its_fifty_components():
+    """Dimensions of unlike spread: standardising them, or the components, would."""
+    random = np.random.default_rng(5)
+    latent, labels = clusters(dimensions=55, samples=90)
+    latent = latent * np.geomspace(3.0, 0.05, 55)
+    turn, _ = np.linalg.qr(random.normal(size=(55, 55)))
+    turned = pd.DataFrame(latent.to_numpy() @ turn, latent.index, latent.columns)
+    before, after = (
+        evaluated(z, labels, classifiers=("logistic", "knn")).query("mode == 'pc50'")
+        for z in (latent, turned)
+    )
+    assert {"silhouette", "calinski_harabasz", "ari", "knn_accuracy"} <= set(before.metric)
+    np.testing.assert_allclose(before.value, after.value, rtol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def noise():
     """Scores of an embedding that knows nothing: 64 dimensions, five classes, two per donor."""

@@ -111,6 +111,21 @@ def test_few_cells_have_errors_but_no_correlation():
     assert table.loc["mse", "value"].notna().all()
 
 
+def test_fewer_pairs_may_do_and_samples_have_a_baseline_too():
+    random = np.random.default_rng(4)
+    columns = pd.Index([f"f{i}" for i in range(30)])
+    truth = pd.DataFrame(random.normal(size=(12, 30)) + 5 * np.arange(30), columns=columns)
+    completed = truth + 0.5 * random.normal(size=truth.shape)
+    usual, _ = evaluate_imputation({"drug": completed}, {"drug": truth})
+    fewer, features = evaluate_imputation({"drug": completed}, {"drug": truth}, min_pairs=5)
+    assert np.isnan(value(usual, "mean_r", "all"))
+    each = [np.corrcoef(truth[f], completed[f])[0, 1] for f in columns]
+    assert value(fewer, "mean_r", "all") == pytest.approx(np.mean(each))
+    np.testing.assert_allclose(features[features["metric"] == "r"]["value"], each)
+    own = [np.corrcoef(truth.loc[row], truth.mean())[0, 1] for row in truth.index]
+    assert value(usual, "baseline_mean_sample_r", "all") == pytest.approx(np.mean(own))
+
+
 def test_translation_scores_by_hand():
     truth = pd.DataFrame({"g": [0.0, 2.0]}, index=pd.Index(["a", "b"]))
     predicted = pd.DataFrame({"g": [1.0, 2.0]}, index=pd.Index(["a", "b"]))

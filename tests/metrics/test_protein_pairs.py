@@ -36,6 +36,20 @@ def test_one_product_is_a_loop_of_regressions_both_ways(proteins, ridge):
     np.testing.assert_allclose(found.p, back, rtol=1e-7)
 
 
+def test_p_of_whitened_pairs_is_that_of_least_squares_with_the_inverse_covariance(proteins):
+    """b = (X' S^-1 X)^-1 X' S^-1 y and its t, written out; nothing is whitened."""
+    values = proteins.to_numpy()
+    weight, n = np.linalg.inv(np.cov(values)), len(values)
+    expected = []
+    for i, j in combinations(range(values.shape[1]), 2):
+        x, y = np.stack([np.ones(n), values[:, i]], axis=1), values[:, j]
+        inverse = np.linalg.inv(x.T @ weight @ x)
+        rest = y - x @ (b := inverse @ x.T @ weight @ y)
+        error = np.sqrt(rest @ weight @ rest / (n - 2) * inverse[1, 1])
+        expected.append(2 * stats.t.sf(abs(b[1]) / error, n - 2))
+    np.testing.assert_allclose(whitened_pairs(proteins).p, expected, rtol=1e-7)
+
+
 def test_p_of_pearson_is_scipys(proteins):
     found = pearson_pairs(proteins)
     expected = [

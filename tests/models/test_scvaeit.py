@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,5 +71,7 @@ def test_writes_a_lost_view_and_repeats_itself(two_views: SimpleNamespace):
     state = two_views.trained(model, hyper, 150)
     output, _ = two_views.applied(model, state, two_views.held_out("drug"))
     assert two_views.unexplained(output["drug"], "drug") < 0.5
+    again = two_views.trained(model, hyper, 150)
+    chex.assert_trees_all_equal(state.params, again.params)
     assert model.tasks.decode is None
     assert build(Config(tell_decoder=False), two_views.spec).tasks.decode is not None
