@@ -116,7 +116,7 @@ def rank_mismatches(
       in standard deviations of the feature's differences; largest squared error first.
 
     Raises:
-      InputError: no measured cell in common.
+      InputError: no measured cell in common, or nothing but measured values.
     """
     rows = measured.index.intersection(reconstructed.index)
     columns = measured.columns.intersection(reconstructed.columns)
@@ -128,6 +128,11 @@ def rank_mismatches(
     i, j = np.nonzero(~np.isnan(difference))
     if not len(i):
         raise InputError("expected measured cells that are reconstructed, found none in common")
+    if not difference[i, j].any():
+        raise InputError(
+            "expected reconstructions of measured cells, found the measured values themselves; "
+            "write them with jaxomics impute --full"
+        )
     centred = difference - defined_mean(difference, 0)
     spread = np.sqrt(defined_mean(centred**2, 0))
     z = centred / np.where(spread > 0, spread, np.nan)

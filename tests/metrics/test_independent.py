@@ -64,3 +64,5 @@ def test_mismatches_come_by_squared_error(tables):
     assert len(rank_mismatches(measured, wrong)) == 40 * 25
     with pytest.raises(InputError, match="none in common"):
         rank_mismatches(measured.mask(measured == measured), wrong)
+    with pytest.raises(InputError, match="impute --full"):
+        rank_mismatches(measured, measured)
