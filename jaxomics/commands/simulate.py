@@ -98,8 +98,8 @@ def _reduced(
 ) -> MultiOmics:
     """Return the cohort without what `shrink` and `remove` of `intersim` name."""
     for entry in shrink:
-        name, rows = _counted(entry, "shrink", "class4=20", 2)
-        cohort = shrink_class(cohort, LABEL, *name, rows, seed)
+        (name,), rows = _counted(entry, "shrink", "class4=20", 2)
+        cohort = shrink_class(cohort, LABEL, name, rows, seed)
     for entry in remove:
         full = entry if entry.count("=") > 1 else f"{entry}=0"
         (view, name), keep = _counted(full, "remove", "methylation=class0=2", 3)
