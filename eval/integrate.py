@@ -2,15 +2,20 @@
 
     python eval/integrate.py fig2-a fig4-a --out runs/integrate
     python eval/integrate.py fig3a --methods paper recommended logistic --out runs/integrate
+    python eval/integrate.py figures --out runs/integrate
 
 `designs.EXPERIMENTS` lists the experiments: Figures 2 to 4 of Lepe-Soltero et al. 2025, and a few
 more. One setting of one method trains all seeds together, about 5 minutes on 2 cores with 5
-seeds; a logistic regression takes half a minute. Every finished setting is written at once, and
-an interrupted one goes on from its last checkpoint, so a command can be stopped and repeated.
+seeds; a method of one view alone takes half a minute: `logistic` regression, the same with classes
+weighed alike (`logistic-balanced`), since `recommended` draws them in balance, and
+`means-novelty`, nearest class means with the rule by which `recommended` finds classes that a view
+lacks. Every finished setting is written at once, and an interrupted one goes on from its last
+checkpoint, so a command can be stopped and repeated.
 
 Each setting leaves `scores` (classes, as `evaluate_classes` gives them), `cells` (recall per
 view and class), `confusion`, `translation` (mean squared error from view to view, beside what it
-is at least) and `latent`, all on unseen samples, each seen in one view.
+is at least) and, for the first seed, `latent`, all on unseen samples, each seen in one view.
+`summary` and `figures` train nothing: they show, or draw in the folder `figures`, what there is.
 `--rotate` gives every setting of an experiment one seed, and trains as many settings together: for
 the many missing pairs of Figure 4.
 With `--parameters FILE.npz` the numbers are comparable to the published ones; without, stand-in
@@ -29,8 +34,8 @@ import numpy as np
 import pandas as pd
 import tyro
 from designs import CLASSES, EXPERIMENTS, Cohorts, Setting, cohorts, settings
-from integrated import summary
-from joined import Said, logistic, speak
+from integrated import draw_figures, summary
+from joined import SIMPLE, Said, alone, speak
 from tyro.conf import Positional
 
 from jaxomics.data.intersim import LABEL
@@ -41,8 +46,8 @@ from jaxomics.errors import unknown
 from jaxomics.metrics.classification import ALL, evaluate_classes
 from jaxomics.presets import Settings, preset
 
-LOGISTIC = "logistic"
-"""The method that is no preset: logistic regression on each view alone."""
+SHOW = ("summary", "figures")
+"""Words in the place of an experiment that train nothing."""
 
 Task = tuple[Setting, int]
 """What is trained: a setting, with a seed."""
@@ -53,9 +58,10 @@ class Options:
     """What to repeat.
 
     Attributes:
-      experiments: names of experiments; `summary` trains nothing and shows what there is.
+      experiments: names of experiments; `summary` trains nothing and shows what there is,
+        `figures` draws it.
       out: where tables go.
-      methods: presets of MODIS, and `logistic`.
+      methods: presets of MODIS, and `logistic`, `logistic-balanced` and `means-novelty`.
       only: settings, by name; all by default.
       seeds: how many; each is a cohort, a division of it, and a training of its own.
       first_seed: of them. Choices of settings were made on seeds from 100 on.
@@ -68,7 +74,7 @@ class Options:
 
     experiments: Positional[tuple[str, ...]]
     out: Path
-    methods: tuple[str, ...] = ("paper", LOGISTIC)
+    methods: tuple[str, ...] = ("paper", "logistic")
     only: tuple[str, ...] = ()
     seeds: int = 5
     first_seed: int = 0
@@ -83,14 +89,16 @@ def main(options: Options) -> None:
     """Train what is not there yet, write it, show everything."""
     begun = time.monotonic()
     for experiment in options.experiments:
-        if experiment == "summary":
+        if experiment in SHOW:
             continue
         if experiment not in EXPERIMENTS:
-            raise unknown("experiment", experiment, [*EXPERIMENTS, "summary"])
+            raise unknown("experiment", experiment, [*EXPERIMENTS, *SHOW])
         for method in options.methods:
             for group in groups(experiment, method, options):
                 if time.monotonic() - begun < 60 * options.minutes:
                     finish(group, method, options)
+    if "figures" in options.experiments:
+        draw_figures(options.out, options.only)
     print(summary(options.out))
 
 
@@ -112,7 +120,7 @@ def groups(experiment: str, method: str, options: Options) -> Iterator[list[Task
 def _scores(task: Task, method: str, options: Options) -> Path:
     """Return the file that ends what a task leaves."""
     setting, seed = task
-    fixed = options.epochs is None or method == LOGISTIC
+    fixed = options.epochs is None or method in SIMPLE
     named = method if fixed else f"{method}_{options.epochs}"
     folder = options.out / setting.experiment / _file_name(setting.name) / named
     return folder / f"seed{seed}" / "scores.parquet"
@@ -129,8 +137,8 @@ def finish(tasks: list[Task], method: str, options: Options) -> None:
     ]
     name = tasks[0][0].name
     run = _scores(tasks[0], method, options).parents[1] / f"run_of_{'_'.join(map(str, seeds))}"
-    if method == LOGISTIC:
-        said = logistic(blocks, trained)
+    if method in SIMPLE:
+        said = alone(blocks, trained, seeds, method)
     else:
         run.mkdir(parents=True, exist_ok=True)
         recorder = Recorder(run, resume=True, quiet=False, label=name)
@@ -139,6 +147,8 @@ def finish(tasks: list[Task], method: str, options: Options) -> None:
         setting, seed = task
         about = {"experiment": setting.experiment, "setting": setting.name, "x": setting.x}
         tables = scored(setting, one, block, {**about, "model": method, "seed": seed})
+        if seed != options.first_seed:
+            tables.pop("latent", None)
         path = _scores(task, method, options)
         for kind in sorted(tables, key="scores".__eq__):  # scores last: they mean that all is there
             write_table(tables[kind], path.with_stem(kind), overwrite=True)
@@ -171,6 +181,8 @@ def scored(
     scores = pd.DataFrame(rows, columns=pd.Index(["view", "metric", "value"]))
     tables = {"scores": scores, "cells": found.cells, "confusion": found.confusion}
     tables["translation"] = translation_table(said, block)
+    if said.latent is not None:
+        tables["latent"] = latent_table(said.latent, said.source, block)
     return {name: table.assign(**about)[[*about, *table.columns]] for name, table in tables.items()}
 
 
@@ -204,15 +216,14 @@ def translation_table(said: Said, block: Cohorts) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(["source", "view", "metric", "value"]))
 
 
-def latent_table(said: Said, block: Cohorts) -> pd.DataFrame:
+def latent_table(latent: np.ndarray, source: np.ndarray, block: Cohorts) -> pd.DataFrame:
     """Return the latent means of the test samples: sample, view, class, z0, z1, ..."""
-    assert said.latent is not None
     about = {
         "sample": block.test.samples.to_numpy(),
-        "view": said.source,
+        "view": source,
         LABEL: block.test.labels[LABEL].to_numpy(),
     }
-    z = {f"z{i}": said.latent[:, i] for i in range(said.latent.shape[1])}
+    z = {f"z{i}": latent[:, i] for i in range(latent.shape[1])}
     return pd.DataFrame({**about, **z})
 
 

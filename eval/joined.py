@@ -5,7 +5,8 @@ block, and labels and scaling are its own.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ import pandas as pd
 from designs import CLASSES, Cohorts
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
 
 from jaxomics.data.batch import Data, DataSpec, Standard, ViewSpec, gather, make_data
 from jaxomics.data.container import MultiOmics
@@ -27,7 +29,7 @@ from jaxomics.engine.replicate import fit_many, repeat, stack
 from jaxomics.engine.state import Split
 from jaxomics.fitting.training import padded
 from jaxomics.inference.cohort import Member
-from jaxomics.inference.novelty import Novelty, fit_novelty
+from jaxomics.inference.novelty import LEAST, Novelty, calibrate, fit_novelty
 from jaxomics.metrics.classification import PROBABILITY
 from jaxomics.models.base import Model
 from jaxomics.models.registry import entry
@@ -122,44 +124,83 @@ def speak(
     return said
 
 
-def logistic(blocks: Sequence[Cohorts], trained: Sequence[MultiOmics]) -> list[Said]:
-    """Fit a logistic regression to each view alone, with the same labels and the same scaling.
+def alone(
+    blocks: Sequence[Cohorts], trained: Sequence[MultiOmics], seeds: Sequence[int], method: str
+) -> list[Said]:
+    """Fit one of `SIMPLE` to each view alone, with the same labels and the same scaling.
 
     Where a view has labels of one class only, that class is predicted; where it has none, the
     first class is.
     """
-    said = []
+    said, classifier = [], SIMPLE[method]
     scaling = PreprocessConfig(
         scaling="minmax", unscaled=(), encoder_filter="none", decimals=None, min_views=1
     )
-    for block, cohort in zip(blocks, trained, strict=True):
+    for block, cohort, seed in zip(blocks, trained, seeds, strict=True):
         standard = _standard(cohort, scaling)
         chances = np.zeros((len(block.test.samples), len(CLASSES)))
         for view in VIEWS:
             table = cohort.view(view)
-            known = cohort.labels[LABEL].loc[table.index].dropna()
-            x = standard.apply(view, jnp.asarray(table.loc[known.index].to_numpy()))
+            x = standard.apply(view, jnp.asarray(table.to_numpy()))
             seen = block.test.present(view)
             asked = standard.apply(view, jnp.asarray(block.test.array(view)[seen]))
-            codes = pd.Categorical(known, categories=CLASSES).codes
-            chances[seen] = _regressed(np.asarray(x), codes, np.asarray(asked))
+            codes = pd.Categorical(cohort.labels[LABEL].loc[table.index], categories=CLASSES).codes
+            found = np.unique(codes[codes >= 0])
+            if len(found) < 2:
+                chances[seen, found[0] if len(found) else 0] = 1.0
+                continue
+            chances[seen] = classifier(np.asarray(x), codes, np.asarray(asked), seed)
         truth, source = _truth(block, standard), _source(block.test)
         said.append(Said(_predictions(block.test, source, chances), None, truth, source, None))
     return said
 
 
-def _regressed(x: np.ndarray, codes: Any, asked: np.ndarray) -> np.ndarray:
-    """Return probabilities [asked rows, classes] of a logistic regression of codes on x."""
-    chances = np.zeros((len(asked), len(CLASSES)))
-    found = np.unique(codes)
-    if len(found) < 2:
-        chances[:, found[0] if len(found) else 0] = 1.0
-        return chances
+def _regressed(
+    x: np.ndarray, codes: Any, asked: np.ndarray, seed: int, weights: str | None = None
+) -> np.ndarray:
+    """Return probabilities [asked rows, classes] of a logistic regression of codes on x.
+
+    Args:
+      x: [training rows, features].
+      codes: of their classes; -1 for rows without a label, which are left out.
+      asked: [rows, features].
+      seed: not needed.
+      weights: of classes: `balanced`, or all alike.
+    """
+    chances, labelled = np.zeros((len(asked), len(CLASSES))), codes >= 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = LogisticRegression(max_iter=300, tol=1e-3).fit(x, codes)
+        model = LogisticRegression(max_iter=300, tol=1e-3, class_weight=weights)
+        fitted = model.fit(x[labelled], codes[labelled])
     chances[:, fitted.classes_] = fitted.predict_proba(asked)
     return chances
+
+
+def _nearest_means(x: np.ndarray, codes: Any, asked: np.ndarray, seed: int) -> np.ndarray:
+    """Return certainties [asked rows, classes] of the nearest class mean; arguments as above.
+
+    What no class mean resembles is of a class that the view lacks, by the same rule as for MODIS
+    (`jaxomics.inference.novelty`), with residuals from the nearest mean.
+    """
+    found = np.unique(codes[codes >= 0])
+    means = np.stack([x[codes == code].mean(axis=0) for code in found])
+    nearest = NearestNeighbors(n_neighbors=1).fit(means)
+    own, place = (nearest.kneighbors(rows, return_distance=False)[:, 0] for rows in (x, asked))
+    chances = np.zeros((len(asked), len(CLASSES)))
+    chances[np.arange(len(asked)), found[place]] = 1.0
+    seen = np.isin(np.arange(len(CLASSES)), found)
+    if seen.all() or (codes < 0).any() or len(x) < LEAST:
+        return chances
+    novelty = calibrate(x - means[own], np.ones(x.shape, bool), seen, seed)
+    return novelty.share(chances, novelty.degree(asked - means[place], np.ones(asked.shape, bool)))
+
+
+SIMPLE: dict[str, Callable[[np.ndarray, Any, np.ndarray, int], np.ndarray]] = {
+    "logistic": _regressed,
+    "logistic-balanced": partial(_regressed, weights="balanced"),
+    "means-novelty": _nearest_means,
+}
+"""Methods that read one view alone: rows, codes, rows asked for and seed to probabilities."""
 
 
 def _standard(cohort: MultiOmics, config: PreprocessConfig) -> Standard:

@@ -32,7 +32,14 @@ from jaxomics.fitting.specification import specify, standard_of
 from jaxomics.fitting.training import Job, train_jobs
 from jaxomics.inference.cohort import Member, encode, split_members, spread
 from jaxomics.inference.completion import Completion, fit_completion
-from jaxomics.inference.labels import Classes, class_notes, find_classes
+from jaxomics.inference.labels import (
+    Classes,
+    class_notes,
+    find_classes,
+    labels_seen,
+    may_be_seen,
+    spare_classes,
+)
 from jaxomics.inference.novelty import Novelty, fit_novelty, novelty_notes
 from jaxomics.inference.outcomes import Outcomes, fit_outcomes, outcome_notes
 from jaxomics.inference.prediction import predict
@@ -61,6 +68,8 @@ class Estimator(Filler):
       outcomes_: what is predicted beside the classes, fitted.
       chromosomes_: number of each feature's chromosome, for views that are read by chromosome.
       classes_, levels_: values of the label column; least and largest value of discrete views.
+      spare_: those of the classes that no label names.
+      seen_: labels of the samples trained on, by view.
       members_: trained parameters, one entry per member of the ensemble.
       factors_: factor models of the residuals, by view; empty where the settings leave them out.
       novelty_: what tells samples of classes that a view has not seen, by view.
@@ -89,6 +98,8 @@ class Estimator(Filler):
         self.seed = seed
         self.cohort_: MultiOmics | None = None
         self.start_: Member | None = None
+        self.spare_: tuple[str, ...] = ()
+        self.seen_: dict[str, list[str]] = {}
 
     # ------------------------------------------------------------------ fit
 
@@ -133,6 +144,7 @@ class Estimator(Filler):
         """Fit preprocessing and conditionals, and choose the rows; arguments as for `fit`."""
         trained = cohort.samples if samples is None else pd.Index(samples)
         self.notes_: list[str] = []
+        self.seen_ = {}
         if start is None:
             self._prepare_features(cohort, trained)
             self._prepare_classes(cohort)
@@ -183,7 +195,7 @@ class Estimator(Filler):
         """Take over what another estimator has prepared on the same samples."""
         for name in (
             "notes_", "preprocess_", "conditionals_", "outcomes_", "chromosomes_", "label_",
-            "classes_", "levels_", "split_", "held_out_", "pairing_",
+            "classes_", "spare_", "seen_", "levels_", "split_", "held_out_", "pairing_",
         ):  # fmt: skip
             setattr(self, name, getattr(other, name))
 
@@ -233,6 +245,9 @@ class Estimator(Filler):
         split, settings = self.split_, self.settings
         self.cohort_, self.factors_, self.noise_ = cohort, {}, {}
         self.novelty_: dict[str, Novelty] = {}
+        if self._learns_classes():
+            views, rows = list(self.preprocess_.views), np.asarray(split.train)
+            self.seen_ = labels_seen(cohort, views, self._classes(), rows, self.seen_)
         batch = settings.train.batch_size
         self.notes_ += sampling_notes(cohort, self.spec_.names, self.model_, split, batch)
         if result.state is not None:
@@ -250,6 +265,7 @@ class Estimator(Filler):
             self.novelty_ = fit_novelty(
                 self.model_, self.members_, data, self.standard_, np.asarray(split.train),
                 self._classes().codes(cohort), len(self.classes_), self.seed,
+                may_be_seen(self.classes_, self.seen_, self.spare_),
             )  # fmt: skip
             self.notes_ += novelty_notes(self.novelty_, self.classes_)
 
@@ -263,6 +279,7 @@ class Estimator(Filler):
             count=getattr(config, "classes", None),
             told={term.source for term in self.conditionals_.terms},
         )
+        self.spare_ = spare_classes(cohort, self._classes())
         if self.label_ is None and getattr(config, "contrastive", "none") == "label":
             self.notes_.append("no label column 'tissue': the contrastive term is off")
 

@@ -93,6 +93,8 @@ def finish_run(folder: Path, estimator: Estimator) -> None:
     fitted = {
         "label": estimator.label_,
         "classes": list(estimator.classes_),
+        "spare": list(estimator.spare_),
+        "seen": estimator.seen_,
         "levels": {name: list(pair) for name, pair in estimator.levels_.items()},
         "chromosomes": estimator.chromosomes_,
         "notes": estimator.notes_,
@@ -137,6 +139,9 @@ def _load_estimator(path: Path, record: dict[str, Any]) -> Estimator:
     fitted = json.loads((path / "preprocess" / "fitted.json").read_text(encoding="utf-8"))
     estimator.label_ = fitted["label"]
     estimator.classes_ = tuple(fitted["classes"])
+    estimator.spare_ = tuple(fitted.get("spare", ()))
+    every = {view: list(estimator.classes_) for view in estimator.preprocess_.views}
+    estimator.seen_ = fitted.get("seen", every)
     estimator.levels_ = {name: tuple(pair) for name, pair in fitted["levels"].items()}
     estimator.notes_ = fitted["notes"]
     estimator.chromosomes_ = fitted.get("chromosomes", {})

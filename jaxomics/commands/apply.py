@@ -8,6 +8,7 @@ import pandas as pd
 
 from jaxomics.commands.notes import (
     agreement,
+    left_out,
     tell,
     unknown_conditionals,
     unmatched,
@@ -173,6 +174,10 @@ def predict(
     table = estimator.predict(cohort, sample=sample)
     seen = " (the run was trained on these samples)" if data is None else ""
     tell([f"{line}{seen}" for line in agreement(table, cohort, estimator.label_)], quiet=quiet)
+    silent = int((~cohort.samples.isin(table["sample"])).sum())
+    if silent:
+        line = f"{silent} of {len(cohort.samples)} samples have no value that the model reads"
+        tell([f"{line}, and no row in the table"], quiet=quiet)
     write_table(table, out, about, csv=csv, overwrite=overwrite)
     return out
 
@@ -197,7 +202,8 @@ def load(
         found = estimator.preprocess_.match(cohort)
         lost = estimator.conditionals_.match(cohort)
         strange = unseen_levels(estimator.preprocess_.unseen(cohort))
-        blank = without_views(cohort, estimator.preprocess_.views)
+        blank = left_out(cohort.dropped[cohort.dropped["item"] == "sample"])
+        blank += without_views(cohort, estimator.preprocess_.views)
         notes = [*unmatched(found), *blank, *unknown_conditionals(lost), *strange]
         tell(notes, quiet=quiet)
     return estimator, cohort, provenance(estimator, cohort)

@@ -1,13 +1,14 @@
 """Trainings of one model on one cohort, together: folds, seeds, settings and ensemble members."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxomics.data.batch import Data, Standard
+from jaxomics.data.batch import Data, Standard, gather
 from jaxomics.engine.drive import Halt, Recorder
 from jaxomics.engine.fit import fit, floats
 from jaxomics.engine.game import first_state
@@ -18,7 +19,7 @@ from jaxomics.fitting.levels import fit_levels
 from jaxomics.inference.cohort import Member
 from jaxomics.inference.crossfit import member_splits
 from jaxomics.models.base import Hyper, Model, Variables
-from jaxomics.types import Array
+from jaxomics.types import Array, Params
 
 
 class Job(NamedTuple):
@@ -96,7 +97,7 @@ def train_jobs(
         return [
             fit(
                 model, job.of(data), job.standard, job.split, job.hyper, train,
-                key=key, recorder=recorder, start=_state(model, job, key),
+                key=key, recorder=recorder, start=_state(model, job, data, key),
             )
         ]  # fmt: skip
     keys = [_member_keys(job.seed, members) for job in jobs]
@@ -140,11 +141,33 @@ def _train_levels(
     return results
 
 
-def _state(model: Model, job: Job, key: Array) -> TrainState | None:
-    """Return the state to go on from: trained parameters, and an optimiser that knows nothing."""
+def _state(model: Model, job: Job, data: Data, key: Array) -> TrainState | None:
+    """Return the state to go on from: trained parameters, and an optimiser that knows nothing.
+
+    Where the model has more outputs than were trained (new classes), theirs are fresh.
+    """
     if job.start is None:
         return None
-    return first_state(model, Variables(*job.start), floats(job.hyper), key)
+    rows = jnp.asarray(job.split.train)[:2]
+    example = gather(job.of(data), job.standard, rows, jnp.ones(2))
+    draw = partial(model.init, jax.random.split(key)[0], example)
+    params, collections = job.start
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, jax.eval_shape(draw).params):
+        params = grafted(jax.jit(draw)().params, params)
+    return first_state(model, Variables(params, collections), floats(job.hyper), key)
+
+
+def grafted(fresh: Params, trained: Params) -> Params:
+    """Return fresh parameters whose leading part, along each axis, is that of trained ones.
+
+    Columns are outputs, so what the trained ones say of an input stays as it was.
+
+    >>> grafted({"bias": jnp.zeros(3)}, {"bias": jnp.ones(2)})["bias"].tolist()
+    [1.0, 1.0, 0.0]
+    """
+    return jax.tree.map(
+        lambda new, old: new.at[tuple(map(slice, old.shape))].set(old), fresh, trained
+    )
 
 
 def padded(splits: Sequence[Split]) -> list[Split]:

@@ -4,7 +4,7 @@ Classes are text, in sorted order; an empty label is a sample without a class, w
 one where the model can (semi-supervised).
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,9 @@ CLASS_COLUMNS = ("label", "class", "subtype", "cell_type", "tissue")
 
 CLUSTERS = 5
 """How many classes a model looks for that is told neither labels nor their number."""
+
+UNLABELLED = ""
+"""Stands for samples without a label among the labels that a view has seen."""
 
 SHOWN = 5
 """The most names that one note lists."""
@@ -127,21 +130,79 @@ def class_notes(
     everywhere = set(range(len(classes.names)))
     nowhere = everywhere - set().union(*seen.values())
     if nowhere:
-        notes.append(f"no training sample is of class {_names(classes, nowhere)}")
+        notes.append(f"no training sample is of {_names(classes, nowhere)}")
     for view, found in seen.items():
         lacking = everywhere - nowhere - found
         if lacking:
             notes.append(
-                f"no labelled training sample of {view} is of class {_names(classes, lacking)}; "
+                f"no labelled training sample of {view} is of {_names(classes, lacking)}; "
                 "whether it is found there, and under its name, is left to the other views"
             )
     return notes
 
 
+def spare_classes(cohort: MultiOmics, classes: Classes) -> tuple[str, ...]:
+    """Return the classes that no label of a cohort names."""
+    if classes.column is None:
+        return classes.names
+    found = set(class_text(cohort.labels[classes.column]).dropna())
+    return tuple(name for name in classes.names if name not in found)
+
+
+def labels_seen(
+    cohort: MultiOmics,
+    views: Sequence[str],
+    classes: Classes,
+    rows: np.ndarray,
+    before: Mapping[str, Collection[str]],
+) -> dict[str, list[str]]:
+    """Return the labels of training samples by view, with `UNLABELLED` for those without one.
+
+    Args:
+      cohort: all samples.
+      views: those that are modelled.
+      classes: their classes.
+      rows: int, the training samples.
+      before: labels seen in earlier trainings of the same network.
+    """
+    codes = classes.codes(cohort)[rows]
+    named = (*classes.names, UNLABELLED)
+    found = {view: {named[c] for c in codes[cohort.present(view)[rows]]} for view in views}
+    return {view: sorted(own | set(before.get(view, ()))) for view, own in found.items()}
+
+
+def may_be_seen(
+    classes: Sequence[str], seen: Mapping[str, Collection[str]], spare: Container[str]
+) -> dict[str, np.ndarray]:
+    """Return bool [classes] by view: is its network no stranger to the class, as far as is known?
+
+    Args:
+      classes: names.
+      seen: labels of training samples by view; those without one may be of any class.
+      spare: classes that no label has named, of which there is nothing to be a stranger to.
+
+    >>> may_be_seen(("a", "b", "class 1"), {"rna": ["a"]}, ("class 1",))["rna"].tolist()
+    [True, False, True]
+    """
+    return {
+        view: np.array([UNLABELLED in own or name in own or name in spare for name in classes])
+        for view, own in seen.items()
+    }
+
+
+def class_named(names: Sequence[str]) -> str:
+    """Return some classes as text that can follow "is of".
+
+    >>> class_named(["x", "y"]), class_named(["class 1", "class 2"])
+    ('class x, y', 'class 1, class 2')
+    """
+    told = ", ".join(names[:SHOWN]) + (f", ... ({len(names)} in all)" * (len(names) > SHOWN))
+    return told if names[0].lower().startswith("class") else f"class {told}"
+
+
 def _names(classes: Classes, codes: set[int]) -> str:
-    """Return the names of some classes as text."""
-    names = [classes.names[code] for code in sorted(codes)]
-    return ", ".join(names[:SHOWN]) + (f", ... ({len(names)} in all)" * (len(names) > SHOWN))
+    """Return some classes as text that can follow "is of"."""
+    return class_named([classes.names[code] for code in sorted(codes)])
 
 
 def _named(names: tuple[str, ...], count: int, column: str | None) -> tuple[str, ...]:

@@ -22,7 +22,9 @@ C is shrunk towards equal variances as Ledoit and Wolf (2004) have it,
 so its inverse needs no more than the leading directions V. Cells that were not measured have no
 part: C is then that of the measured ones.
 
-Nothing is done in a view with unlabelled training samples, which may be of any class.
+Nothing is done in a view with unlabelled training samples, which may be of any class, nor for
+classes that no label names: nobody said what they are. A network that goes on with new samples
+(fine-tuning) still knows the classes of the old ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,6 +100,7 @@ def fit_novelty(
     codes: np.ndarray,
     classes: int,
     seed: int,
+    seen: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Novelty]:
     """Return what tells new samples, for each view that lacks classes and can tell.
 
@@ -108,18 +111,20 @@ def fit_novelty(
       codes: int [samples of the cohort], the class of each; -1 without one.
       classes: how many there are.
       seed: of the division of training samples.
+      seen: bool [classes] by view, classes to take for seen beside those of the rows, such as
+        those of an earlier training.
     """
-    found = {}
+    found, seen = {}, seen or {}
     for view in data.x:
         measured = np.asarray(data.observed[view][rows]).any(axis=1)
         own = np.asarray(rows)[measured]
         known = codes[own]
-        seen = np.isin(np.arange(classes), known)
-        if len(own) < LEAST or (known < 0).any() or seen.all():
+        own_seen = np.isin(np.arange(classes), known) | seen.get(view, False)
+        if len(own) < LEAST or (known < 0).any() or own_seen.all():
             continue
         part = pick(data, own)
         residual = residuals(model, members, part, standard, view)
-        found[view] = _calibrate(residual, np.asarray(part.observed[view]), seen, seed)
+        found[view] = calibrate(residual, np.asarray(part.observed[view]), own_seen, seed)
     return found
 
 
@@ -144,8 +149,15 @@ def residuals(
     return np.asarray(standard.apply(view, data.x[view])) - written
 
 
-def _calibrate(residual: np.ndarray, observed: np.ndarray, seen: np.ndarray, seed: int) -> Novelty:
-    """Learn the covariance on one half of the rows, mean and spread of u on the other."""
+def calibrate(residual: np.ndarray, observed: np.ndarray, seen: np.ndarray, seed: int) -> Novelty:
+    """Learn the covariance on one half of the rows, mean and spread of u on the other.
+
+    Args:
+      residual: of training samples [samples, features].
+      observed: bool, likewise.
+      seen: bool [classes], those that the samples are of.
+      seed: of the division.
+    """
     order = np.random.default_rng(seed).permutation(len(residual))
     half, other = order[::2], order[1::2]
     values = np.where(observed[half], residual[half], 0.0).astype(np.float64)
@@ -157,7 +169,7 @@ def _calibrate(residual: np.ndarray, observed: np.ndarray, seen: np.ndarray, see
     _, sizes, vectors = np.linalg.svd(values, full_matrices=False)
     variance = sizes[:MOST_DIRECTIONS] ** 2 / len(values)
     mean = np.mean(values**2)
-    kept = variance > 1e-6 * mean
+    kept = (variance > 1e-6 * mean) & (shrinkage < 1.0)  # at 1 all directions are alike
     ridge = shrinkage * mean / ((1.0 - shrinkage) * variance[kept])
     directions = np.ascontiguousarray(vectors[:MOST_DIRECTIONS][kept].T)
     score = _score(residual[other], observed[other], scale, directions, ridge)

@@ -201,3 +201,29 @@ def test_the_command_writes_a_cohort_and_its_truth(tmp_path: Path, capsys):
     assert main([*words, "--classes", "0"]) == 2
     assert main(words) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_the_command_shrinks_classes_and_removes_pairs(tmp_path: Path, capsys):
+    words = ["simulate", "intersim", "--out", str(tmp_path / "sim"), "--n", "60", "--unpaired"]
+    more = ["--proportions", "0.5", "0.3", "0.2", "--shrink", "class2=2"]
+    assert main([*words, *more, "--remove", "protein=class0", "expression=class1=1"]) == 0
+    cohort = read_cohort(tmp_path / "sim")
+    counts = {
+        view: cohort.labels[LABEL].loc[table.index].value_counts().to_dict()
+        for view, table in cohort.views.items()
+    }
+    assert counts == {
+        "methylation": {"class0": 10, "class1": 6, "class2": 2},
+        "expression": {"class0": 10, "class1": 1, "class2": 2},
+        "protein": {"class1": 6, "class2": 2},
+    }
+    assert len(read_cohort(tmp_path / "sim" / "truth").samples) == 60
+    capsys.readouterr()
+    for wrong, message in (
+        (["--shrink", "class2"], "entries like class4=20, found 'class2'"),
+        (["--remove", "protein"], "entries like methylation=class0=2"),
+        (["--remove", "rna=class0"], "unknown view 'rna'"),
+        (["--shrink", "class9=1"], "unknown class 'class9'"),
+    ):
+        assert main([*words[:3], str(tmp_path / "bad"), *words[4:], *wrong]) == 2
+        assert message in capsys.readouterr().err

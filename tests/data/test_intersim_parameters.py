@@ -73,8 +73,60 @@ def test_the_original_parameters_have_the_published_statistics(real_data: Path):
     assert (logit.mean(), logit.std()) == pytest.approx((-2.13, 1.96), abs=0.005)
     quantiles = np.quantile(logit, [0.05, 0.25, 0.5, 0.75, 0.95])
     np.testing.assert_allclose(quantiles, [-4.13, -3.49, -2.97, -1.09, 1.96], atol=0.005)
-    rho = parameters.correlation["expression"]
-    assert (rho.mean(), rho.min(), rho.max()) == pytest.approx((-0.08, -0.91, 0.25), abs=0.006)
+    assert np.mean(logit > 0) == pytest.approx(0.18, abs=0.005)
+
+
+ORIGINAL = [
+    ("mean", "expression", (-0.22, 1.07), (-4.27, 2.92)),
+    ("mean", "protein", (0.02, 0.08), None),
+    ("regulator", "expression", (-2.43, 1.50), None),
+    ("correlation", "expression", (-0.08, 0.14), (-0.91, 0.25)),
+    ("correlation", "protein", (0.33, 0.26), (-0.22, 0.83)),
+]
+"""Field and view of the original parameters; mean and SD; least and largest value."""
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("field", "view", "moments", "ends"), ORIGINAL)
+def test_the_original_parameters_are_distributed_as_published(
+    real_data: Path, field: str, view: str, moments: tuple, ends: tuple | None
+):
+    parameters = read_parameters(real_data / "intersim" / "parameters.npz")
+    values = getattr(parameters, field)[view]
+    assert (values.mean(), values.std()) == pytest.approx(moments, abs=0.0055)
+    if ends is not None:
+        assert (values.min(), values.max()) == pytest.approx(ends, abs=0.0055)
+
+
+@pytest.mark.real
+def test_the_original_covariances_are_as_published(real_data: Path):
+    parameters = read_parameters(real_data / "intersim" / "parameters.npz")
+    least, first, spread, correlation = {}, {}, {}, {}
+    for view, covariance in parameters.covariance.items():
+        values = np.linalg.eigvalsh(covariance)[::-1]
+        least[view], first[view] = values[-1], values[0] / values.sum()
+        spread[view] = np.sqrt(np.diag(covariance))
+        scaled = np.abs(covariance / np.outer(spread[view], spread[view]))
+        correlation[view] = scaled[~np.eye(len(scaled), dtype=bool)].mean()
+        if view == "methylation":
+            assert values[:50].sum() / values.sum() == pytest.approx(0.88, abs=0.005)
+    assert least == pytest.approx(
+        {"methylation": 4.3e-5, "expression": 1.9e-2, "protein": 1.8e-3}, rel=0.02
+    )
+    assert first == pytest.approx(
+        {"methylation": 0.39, "expression": 0.08, "protein": 0.16}, abs=0.005
+    )
+    quartiles = np.quantile(spread["methylation"], [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(quartiles, [0.56, 0.69, 0.83], atol=0.005)
+    assert correlation["expression"] == pytest.approx(0.10, abs=0.005)
+
+
+@pytest.mark.real
+def test_the_original_level_of_a_gene_is_about_the_median_of_its_cpgs(real_data: Path):
+    parameters = read_parameters(real_data / "intersim" / "parameters.npz")
+    cpgs = pd.Series(parameters.mean["methylation"]).groupby(parameters.gene["methylation"])
+    level = parameters.regulator["expression"][cpgs.median().index]
+    assert np.corrcoef(cpgs.median(), level)[0, 1] > 0.98
 
 
 def arrays(parameters: Parameters) -> dict[str, np.ndarray]:

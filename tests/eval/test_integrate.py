@@ -84,17 +84,76 @@ def test_every_pair_is_removed_once_and_doubles_differ(modules):
         assert one[1] != other[1]
 
 
-def test_logistic_regression_and_its_tables(modules, block):
+@pytest.mark.parametrize(
+    ("method", "found"), [("logistic", 0.0), ("logistic-balanced", 0.0), ("means-novelty", 1.0)]
+)
+def test_methods_of_one_view_and_their_tables(modules, block, method: str, found: float):
     designs, integrate, joined = modules["designs"], modules["integrate"], modules["joined"]
     setting = designs.settings("fig4-a")[0]
-    (said,) = joined.logistic([block], [setting.change(block.train, 0)])
+    (said,) = joined.alone([block], [setting.change(block.train, 0)], [0], method)
     tables = integrate.scored(setting, said, block, {"seed": 0})
     scores = tables["scores"].set_index(["view", "metric"])["value"]
-    assert scores["all", "missing_recall"] == 0.0  # a class that the view has never seen
+    # Nothing but novelty finds a class that the view has never seen.
+    assert scores["all", "missing_recall"] == pytest.approx(found, abs=0.1)
     assert scores["all", "other_recall"] > 0.95
-    assert scores["all", "accuracy"] == pytest.approx(14 / 15, abs=0.05)
+    assert scores["all", "accuracy"] == pytest.approx((14 + found) / 15, abs=0.05)
     assert len(tables["cells"]) == 4 * 5
     assert set(tables["translation"]["metric"]) == {"within", "total", "wrong_class"}
+    assert "latent" not in tables
+
+
+def test_balance_speaks_for_a_class_of_few_samples_and_silence_is_the_first_class(modules, block):
+    designs, joined = modules["designs"], modules["joined"]
+    rare = {s.name: s for s in designs.settings("fig3a")}["n = 2"].change(block.train, 0)
+    of_target = (block.test.labels[LABEL] == designs.TARGET).to_numpy()
+    chances = {}
+    for method in ("logistic", "logistic-balanced"):
+        (said,) = joined.alone([block], [rare], [0], method)
+        chances[method] = said.predictions[f"p_{designs.TARGET}"][of_target].mean()
+    assert chances["logistic-balanced"] > chances["logistic"] + 0.05
+    silent = designs.settings("fig2-e")[0].change(block.train, 0)
+    (said,) = joined.alone([block], [silent], [0], "means-novelty")
+    assert set(said.predictions["class"]) == {"class0"}
+
+
+def results(out: Path, experiment: str, setting: str, run: str, seed: int, accuracy: float) -> None:
+    """Write what a finished task leaves, with made-up numbers."""
+    about = {"experiment": experiment, "setting": setting, "x": 5.0, "model": run, "seed": seed}
+    about["x"] = float("".join(c for c in setting if c.isdigit()) or "nan")
+    folder = out / experiment / setting.replace(" ", "_") / run / f"seed{seed}"
+    folder.mkdir(parents=True)
+    scores = [("all", "accuracy", accuracy), ("rna", "accuracy", 0.5), ("all", "ari", 0.1)]
+    errors = [("rna", "rna", "mse", 2.0), ("", "rna", "within", 1.0)]
+    latent = pd.DataFrame(np.random.default_rng(0).normal(size=(4, 3)), columns=["z0", "z1", "z2"])
+    tables = {
+        "scores": pd.DataFrame(scores, columns=["view", "metric", "value"]),  # pyright: ignore
+        "translation": pd.DataFrame(errors, columns=["source", "view", "metric", "value"]),  # pyright: ignore
+        "confusion": pd.DataFrame({"view": "all", "truth": ["a"], "class": ["a"], "n": [3]}),
+        "latent": latent.assign(sample=list("wxyz"), view="rna", **{LABEL: "a"}),
+    }
+    for name, table in tables.items():
+        table.assign(**about).to_parquet(folder / f"{name}.parquet")
+
+
+def test_summary_and_figures_show_what_there_is(modules, tmp_path: Path):
+    integrated = import_module("integrated")
+    assert "nothing finished" in integrated.summary(tmp_path)
+    for seed, accuracy in enumerate((0.8, 0.9)):
+        results(tmp_path, "fig3a", "n = 5", "paper_10", seed, accuracy)
+        results(tmp_path, "fig3a", "n = 20", "paper_10", seed, 1.0)
+    results(tmp_path, "fig4-singles", "rna class0", "paper_10", 0, 0.6)
+    results(tmp_path, "fig4-singles", "rna class1", "paper_10", 1, 0.8)
+    lines = integrated.summary(tmp_path).splitlines()
+    assert "| fig3a | n = 5 | paper_10 | 2 | 0.8 | 0.850 ± 0.071 |" in lines
+    assert "| fig4-singles | mean over pairs | paper_10 | 2 |  | 0.700 ± 0.141 |" in lines
+    assert lines[2] == "| fig3a | n = 5 | paper_10 | 2 | 0.8 | 0.850 ± 0.071 |"
+    assert "| fig3a | n = 5 | paper_10 | 2 | 2.000 ± 0.000 |" in lines
+    integrated.draw_figures(tmp_path, ["n = 5"])
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert drawn == {
+        "sweep_fig3a.png", "confusion_fig3a_n_5_paper_10.png",
+        "translation_fig3a_n_5_paper_10.png", "latent_fig3a_n_5_paper_10.png",
+    }  # fmt: skip
 
 
 def test_errors_of_translation_in_closed_form(modules, block):

@@ -12,7 +12,7 @@ from sklearn.covariance import ledoit_wolf
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.unpair import drop_pair, make_unpaired
 from jaxomics.estimator import Estimator
-from jaxomics.inference.novelty import STEEPNESS, THRESHOLD, Novelty, _calibrate, _score
+from jaxomics.inference.novelty import STEEPNESS, THRESHOLD, Novelty, _score, calibrate
 from jaxomics.metrics.classification import PROBABILITY
 from jaxomics.models.modis import Config
 from jaxomics.presets import preset
@@ -28,7 +28,7 @@ def noise(rng: np.random.Generator, rows: int) -> np.ndarray:
 def test_shifted_samples_are_new_and_others_are_not():
     rng = np.random.default_rng(0)
     residual, whole = noise(rng, 600), np.ones((600, FEATURES), bool)
-    found = _calibrate(residual, whole, np.array([True, True, False]), seed=0)
+    found = calibrate(residual, whole, np.array([True, True, False]), seed=0)
     usual = found.degree(noise(rng, 2000), np.ones((2000, FEATURES), bool))
     assert np.mean(usual > 0.5) < 0.01
     shifted = noise(rng, 200)
@@ -43,7 +43,7 @@ def test_shifted_samples_are_new_and_others_are_not():
 def test_the_score_is_the_distance_by_the_shrunk_covariance_of_the_measured_cells():
     rng = np.random.default_rng(2)
     residual, whole = noise(rng, 100), np.ones((100, FEATURES), bool)
-    found = _calibrate(residual, whole, np.array([True, False]), seed=3)
+    found = calibrate(residual, whole, np.array([True, False]), seed=3)
     half = np.random.default_rng(3).permutation(100)[::2]
     centred = residual[half] - residual[half].mean(axis=0)
     scaled = centred / centred.std(axis=0)
