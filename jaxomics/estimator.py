@@ -24,6 +24,7 @@ from jaxomics.fitting.pairing import needs_pairs, pair_rows
 from jaxomics.fitting.preparation import (
     check_unit_values,
     choose_rows,
+    filled_views,
     modelled_views,
     sampling_notes,
     step_notes,
@@ -194,7 +195,8 @@ class Estimator(Filler):
           like: an estimator with the same features, whose model is taken, so that functions
             compiled for one serve all.
         """
-        self.standard_ = standard_of(self.preprocess_)
+        filled = filled_views(self.settings, list(self.preprocess_.views))
+        self.standard_ = standard_of(self.preprocess_, filled)
         if like is not None:
             self.spec_, self.model_ = like.spec_, like.model_
             return

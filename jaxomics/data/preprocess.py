@@ -92,7 +92,7 @@ class Preprocess:
         if view.steps.config != UNCHANGED:
             values = view.steps.apply(table, cohort.labels.loc[table.index], name)
             table = pd.DataFrame(values, table.index, table.columns)
-        if view.fill is not None:
+        if name in self.config.imputed and view.fill is not None:
             table = table.fillna(dict(zip(features, view.fill, strict=True)))
         return table.reindex(cohort.samples).to_numpy(np.float32)
 
@@ -300,7 +300,6 @@ def _fit_steps(
     mean, scale, fill, low, high = (
         part.astype(np.float32) for part in (*standard, after.mean, after.low, after.high)
     )
-    fill = None if view.fill is None else fill
     return replace(view, mean=mean, scale=scale, fill=fill, low=low, high=high, steps=steps)
 
 
@@ -385,7 +384,7 @@ def _choose(
         mean,
         scale,
         "continuous" if counted or normalise.fitted else found.kind,
-        fill if name in config.imputed else None,
+        fill,
         low,
         high,
     )

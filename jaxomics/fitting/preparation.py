@@ -49,6 +49,18 @@ def translated_views(
     return role_names(config.source, config.target, views)
 
 
+def filled_views(settings: Settings, views: Sequence[str]) -> tuple[str, ...]:
+    """Return the views in which a missing cell is read as the mean of its feature.
+
+    Those that a translator reads, and all of a model whose config says `fills`. To others a
+    missing cell is 0 in standard units.
+    """
+    roles = translated_views(settings, views)
+    if roles is not None:
+        return roles[0]
+    return tuple(views) if getattr(settings.config, "fills", False) else ()
+
+
 def modelled_views(cohort: MultiOmics, settings: Settings) -> MultiOmics:
     """Return the cohort with the views that are modelled, all samples kept.
 

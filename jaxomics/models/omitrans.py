@@ -13,10 +13,11 @@ G meets the updated D:
 with `losses.gan` for loss, and for d the mean distance over observed cells (`losses.distance`).
 Without d it is a conditional GAN (`distance_weight` 0), without D a plain regression (`gan` none).
 
-Several views may be source or target; their features stand side by side, those of a source that a
-sample lacks as zeros. Samples without any source or any target weigh nothing, and D sees what is
-generated only where the sample was measured. Noise enters beside the latent, not at the input,
-where a few numbers would drown among thousands. docs/models/omitrans.md lists every deviation.
+Several views may be source or target; their features stand side by side. Source features that a
+sample lacks are read as their mean among the training samples. Samples without any source or any
+target weigh nothing, and D sees what is generated only where the sample was measured. Noise enters
+beside the latent, not at the input, where a few numbers would drown among thousands.
+docs/models/omitrans.md lists every deviation.
 """
 
 from functools import lru_cache, partial

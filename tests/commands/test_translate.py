@@ -1,5 +1,6 @@
 """A translator by the command line: train, translate, embed, cv, and what it refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,30 @@ def test_missing_features_are_stood_in_for_and_told(
     assert main([*words, "--out", str(tmp_path / "t.parquet")]) == 0
     assert "cpg" in capsys.readouterr().err
     assert len(read_table(tmp_path / "t.parquet")) == 18
+
+
+@pytest.mark.parametrize("scaling", ["none", "minmax", "zscore"])
+def test_a_missing_source_feature_is_read_as_its_training_mean(scaling: str):
+    cohort, plain = paired(), jaxomics.presets.preset("omitrans", "paper")
+    settings = replace(
+        plain,
+        config=replace(plain.config, source=("cpg",), target=("rna",), hidden=(8,), latent=4),
+        train=replace(plain.train, epochs=3, decay_epochs=0, batch_size=8, valid_fraction=0.0),
+        preprocess=replace(plain.preprocess, scaling=scaling),
+    )
+    cpg = cohort.views["cpg"].copy()
+    cpg["cpg_2"] += 5  # far from 0
+    cohort = replace(cohort, views=cohort.views | {"cpg": cpg})
+    fitted = jaxomics.Estimator(settings, model="omitrans", seed=0).fit(cohort)
+
+    def translated(table: pd.DataFrame) -> pd.DataFrame:
+        new = MultiOmics.from_tables({"cpg": table})
+        return fitted.translate(new, source=("cpg",), target="rna")
+
+    mean = translated(cpg.assign(cpg_2=cpg["cpg_2"].mean()))
+    for found in (translated(cpg.drop(columns="cpg_2")), translated(cpg.assign(cpg_2=np.nan))):
+        np.testing.assert_allclose(found, mean, rtol=1e-4, atol=1e-6)
+    assert np.abs(translated(cpg.assign(cpg_2=0.0)) - mean).to_numpy().max() > 1e-3
 
 
 def test_latents_of_a_translator(run: Path, tmp_path: Path):

@@ -131,7 +131,8 @@ def test_missing_cells_of_measured_samples_become_the_training_mean(tmp_path):
         assert values[3, 0] == pytest.approx(mean, rel=1e-6)
         assert np.isnan(values[39]).all()
         assert np.isfinite(values[:39]).all()
-    assert Preprocess.load(tmp_path).views["rna"].fill is None
+    assert np.isnan(fitted.arrays(cohort(holes=True))["methylation"][39]).all()
+    assert len(Preprocess.load(tmp_path).views["rna"].fill) == len(fitted.views["rna"].features)
 
 
 @pytest.mark.parametrize(
