@@ -320,7 +320,7 @@ def choose_features(
 
     Raises:
       InputError: nothing is left of a view; see `fit_preprocess`. Or features are to be excluded
-        or ordered, and no view has a feature table for it.
+        or ordered, and no view has a feature table, or one with the mark.
     """
     notes: list[tuple[str, str, str, str]] = []
     tables = {name: table for name, table in (annotations or {}).items() if name in statistics}
@@ -329,6 +329,10 @@ def choose_features(
             "expected feature tables (features_VIEW beside the views) to exclude or order features "
             "by, found none; add them, or leave out excluded and order"
         )
+    columns = list(dict.fromkeys(column for table in tables.values() for column in table))
+    for mark in config.excluded:
+        if mark not in columns:
+            raise unknown("mark (column of a feature table)", mark, columns)
     views = {
         name: _choose(name, found, config, tables.get(name), normalise.of(name), notes)
         for name, found in statistics.items()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,6 +107,15 @@ def test_marked_probes_go_as_a_union_and_each_is_told_why():
     assert names(fitted) == ["cg1", "cg3", "cg5", "cg6"]
     told = fitted.report.set_index("name")["reason"]
     assert told.to_dict() == {"cg2": "marked as snp", "cg4": "marked as snp, non_cpg"}
+
+
+def test_a_mark_in_the_table_of_one_view_is_enough():
+    data = cohort()
+    genes = pd.DataFrame({"chromosome": ["1", "2", "3"]}, index=list("abc"))
+    data = replace(data, features={**data.features, "rna": genes})
+    fitted = fit_preprocess(data, config(excluded=("snp",)))
+    assert names(fitted) == ["cg1", "cg3", "cg5", "cg6"]
+    assert fitted.views["rna"].features.tolist() == list("abc")
 
 
 def test_low_variance_is_judged_on_training_rows():
