@@ -24,6 +24,7 @@ from jaxomics.fitting.pairing import needs_pairs, pair_rows
 from jaxomics.fitting.preparation import (
     check_unit_values,
     choose_rows,
+    constant_notes,
     filled_views,
     modelled_views,
     sampling_notes,
@@ -158,6 +159,7 @@ class Estimator(Filler):
         scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
         self._fit_tables(modelled, trained, scope)
         check_unit_values(settings, self.preprocess_)
+        self.notes_ += constant_notes(settings, self.preprocess_)
         self.conditionals_: Conditionals = fit_conditionals(cohort, settings.conditionals, scope)
         self.outcomes_: Outcomes = fit_outcomes(cohort, settings.outcomes, scope)
         self.chromosomes_ = {

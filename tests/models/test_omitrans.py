@@ -37,9 +37,11 @@ def cohort(sources: int = 10, targets: int = 7, rows: int = ROWS) -> tuple[DataS
     return spec, batch
 
 
-def stepped(config: Config, hyper: Hyper, steps: int) -> Any:
+def stepped(
+    config: Config, hyper: Hyper, steps: int, data: tuple[DataSpec, Batch] | None = None
+) -> Any:
     """The model, its data, its state before and after some steps, and the last metrics."""
-    spec, batch = cohort()
+    spec, batch = data or cohort()
     model, hyper = build(config, spec), jax.tree.map(jnp.float32, hyper)
 
     @jax.jit
@@ -91,7 +93,7 @@ def test_losses_by_hand():
 COMBINATIONS = {
     "generator alone": {"gan": "none"},
     "conditional GAN": {"gan": "lsgan"},
-    "penalty": {"gan": "wgan_gp", "discriminator_updates": 2},
+    "penalty": {"gan": "wgan-gp", "discriminator_updates": 2},
     "groups": {"generator": "fc_sep", "group_width": 5},
     "variational": {"generator": "fc_ved", "noise_dim": 3},
     "single": {"generator": "fc_single", "distance": "mse"},
@@ -121,6 +123,21 @@ def test_every_combination_steps_and_translates(name: str):
     if model.tasks.encode is not None:
         found = jax.eval_shape(model.tasks.encode, state.params, state.collections, batch)
         assert [part.shape for part in found] == [(ROWS, 4)] * 2
+
+
+@pytest.mark.slow
+def test_a_u_net_and_its_partner_learn():
+    """Steps of the game move weights and statistics, and bring the distance down."""
+    config = Config(**SMALL, generator="unet", filters=2)
+    hyper = Hyper(learning_rate=1e-2, dropout=0.0)
+    _, _, before, after, first = stepped(config, hyper, 1, cohort(48, 64))
+    *_, last = stepped(config, hyper, 30, cohort(48, 64))
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        assert np.isfinite(new).all()
+        assert old.shape == new.shape
+    moved = jax.tree.map(lambda old, new: bool((old != new).any()), before.params, after.params)
+    assert all(any(jax.tree.leaves(moved[name])) for name in (GENERATOR, DISCRIMINATOR))
+    assert float(last["generator/distance"]) < 0.8 * float(first["generator/distance"])
 
 
 def test_the_penalty_holds_the_discriminators_slope():
