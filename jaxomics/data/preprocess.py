@@ -329,7 +329,7 @@ def choose_features(
             "expected feature tables (features_VIEW beside the views) to exclude or order features "
             "by, found none; add them, or leave out excluded and order"
         )
-    columns = list(dict.fromkeys(column for table in tables.values() for column in table))
+    columns = list(dict.fromkeys(str(c) for table in tables.values() for c in table.columns))
     for mark in config.excluded:
         if mark not in columns:
             raise unknown("mark (column of a feature table)", mark, columns)
