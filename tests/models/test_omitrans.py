@@ -126,18 +126,15 @@ def test_every_combination_steps_and_translates(name: str):
 
 
 @pytest.mark.slow
-def test_a_u_net_and_its_partner_learn():
-    """Steps of the game move weights and statistics, and bring the distance down."""
-    config = Config(**SMALL, generator="unet", filters=2)
+def test_a_u_net_learns():
+    """Steps move it, stay finite, and bring the distance below that of zeros."""
+    config = Config(**SMALL, generator="unet", filters=2, gan="none")
     hyper = Hyper(learning_rate=1e-2, dropout=0.0)
-    _, _, before, after, first = stepped(config, hyper, 1, cohort(48, 64))
-    *_, last = stepped(config, hyper, 30, cohort(48, 64))
-    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
-        assert np.isfinite(new).all()
-        assert old.shape == new.shape
+    _, batch, before, after, metrics = stepped(config, hyper, 30, cohort(48, 64))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.params))
     moved = jax.tree.map(lambda old, new: bool((old != new).any()), before.params, after.params)
-    assert all(any(jax.tree.leaves(moved[name])) for name in (GENERATOR, DISCRIMINATOR))
-    assert float(last["generator/distance"]) < 0.8 * float(first["generator/distance"])
+    assert any(jax.tree.leaves(moved[GENERATOR]))
+    assert float(metrics["distance"]) < 0.9 * float(jnp.abs(batch.x["a"]).mean())
 
 
 def test_the_penalty_holds_the_discriminators_slope():
