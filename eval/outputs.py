@@ -55,7 +55,7 @@ def outputs(estimator: jaxomics.Estimator, cohort: jaxomics.MultiOmics, target: 
     path = bottleneck(estimator.model_, estimator.spec_, [asked])
     data = estimator.data(cohort)
     x = {
-        name: jnp.where(data.observed[name], estimator.standard_.apply(name, data.x[name]), 0.0)
+        name: estimator.standard_.read(name, data.x[name], data.observed[name])
         for name in estimator.spec_.names
     }
     members = jax.tree.map(lambda *leaves: jnp.stack(leaves), *estimator.members_)

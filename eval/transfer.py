@@ -5,13 +5,17 @@
 
 A translator learns from all samples but those of the held-out groups, and translates these: what
 Zhang and Guo 2021 do with a cohort of brain tumours that has methylation alone (Figure 9). There
-is a truth here, so the nine metrics are told beside ridge and the mean of the training samples
-(`scores.parquet`). OmiEmbed, without labels, then embeds the held-out samples twice, by what was
-measured and by what was translated; `embedding.parquet` tells how well groups lie together in
-either, among the true target too, and `embedding.png` draws them. A minute or two on 2 cores.
-Expected: docs/results/omitrans.md.
+is a truth here, so the nine metrics are told beside those of the mean of the training samples and
+of ridge, or of any methods of eval/translate.py (`--methods`; quote names with commas). OmiEmbed,
+without labels, then embeds the held-out samples twice, by what was measured and by what was
+translated; `embedding.parquet` tells how well groups lie together in either, among the true target
+too, and `embedding.png` draws them. A minute or two on 2 cores.
+
+With `--each` every group of `--held` is held out by itself, one after the other: `scores.parquet`
+has a row per group under `dataset`, and nothing is embedded. Expected: docs/results/omitrans.md.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,6 +57,8 @@ class Options:
       out: where tables and the figure go.
       finer: column of the classes by which embeddings are judged; `label` by default.
       methods: which methods; the tables of the last one are embedded.
+      each: hold out one group after the other, and embed none.
+      epochs: of OmiEmbed, in place of the preset's, which are few for small cohorts.
       seed: of methods, embeddings and t-SNE.
     """
 
@@ -64,48 +70,58 @@ class Options:
     out: Path
     finer: str | None = None
     methods: tuple[str, ...] = COMPARED
+    each: bool = False
+    epochs: int | None = None
     seed: int = 0
 
 
 def main(options: Options) -> None:
     """Translate, score, embed and draw."""
     use_compilation_cache()
-    task = divided(read_cohort(options.data, views=[*options.source, options.target]), options)
-    tables = {name: next(METHODS[name](task)) for name in options.methods}
+    for name in options.methods:
+        if name not in METHODS:
+            raise unknown("method", name, METHODS)
+    cohort = read_cohort(options.data, views=[*options.source, options.target])
+    apart = [(name,) for name in options.held] if options.each else [options.held]
+    found = []
+    for held in apart:
+        task = divided(cohort, replace(options, held=held))
+        tables = {name: next(METHODS[name](task)) for name in options.methods}
+        about = f"{options.data.name} {'+'.join(held)}" if options.each else options.data.name
+        found += [
+            scored(task, 0, name, table, about)[0].assign(seed=options.seed)
+            for name, table in tables.items()
+        ]
+        if not options.each:
+            embed(task, tables[options.methods[-1]], options)
+    scores = join(found, SCORE_COLUMNS)
+    write_table(scores, options.out / "scores.parquet", csv=True, overwrite=True)
+    show(scores[scores["metric"].isin(SHOWN)], ["dataset", "model"])
+
+
+def show(scores: pd.DataFrame, rows: list[str]) -> None:
+    """Print scores, a column per metric."""
+    wide = scores.pivot_table(index=rows, columns="metric", values="value", sort=False)
+    print(wide.round(4).to_string())
+
+
+def embed(task: Task, translated: pd.DataFrame, options: Options) -> None:
+    """Embed the held-out samples by what was measured and what was translated; score and draw."""
     ((_, held),) = task.folds
     test = task.cohort.select_samples(held)
-    scores = join(
-        [
-            scored(task, 0, name, table, options.data.name)[0].assign(seed=options.seed)
-            for name, table in tables.items()
-        ],
-        SCORE_COLUMNS,
-    )
-    write_table(scores, options.out / "scores.parquet", csv=True, overwrite=True)
-    shown = scores[scores["metric"].isin(SHOWN)]
-    print(
-        shown.pivot_table(index="model", columns="metric", values="value", sort=False)
-        .round(4)
-        .to_string()
-    )
-    last = options.methods[-1]
     cohorts = {
         "measured " + "+".join(options.source): test.select_views(options.source),
         f"measured {options.target}": test.select_views((options.target,)),
-        f"translated {options.target} ({last})": MultiOmics.from_tables(
-            {options.target: tables[last]}, test.labels
+        f"translated {options.target} ({options.methods[-1]})": MultiOmics.from_tables(
+            {options.target: translated}, test.labels
         ),
     }
-    embeddings = {name: embedded(cohort, options.seed) for name, cohort in cohorts.items()}
-    classes = test.labels[options.finer or options.label]
+    embeddings = {name: embedded(cohort, options) for name, cohort in cohorts.items()}
+    classes = pd.Series(test.labels[options.finer or options.label])
     agreement = embedding_table(embeddings, classes, options)
     write_table(agreement, options.out / "embedding.parquet", csv=True, overwrite=True)
-    rows = agreement[agreement["metric"].isin(AGREEMENT) & (agreement["mode"] == "latent")]
-    print(
-        rows.pivot_table(index="dataset", columns="metric", values="value", sort=False)
-        .round(4)
-        .to_string()
-    )
+    latent = agreement["metric"].isin(AGREEMENT) & (agreement["mode"] == "latent")
+    show(agreement[latent], ["dataset"])
     figure = embedded_panels({n: (flat(z, options.seed), classes) for n, z in embeddings.items()})
     with whole_file(options.out / "embedding.png") as path:
         path.write_bytes(png(figure))
@@ -137,14 +153,16 @@ def divided(cohort: MultiOmics, options: Options) -> Task:
     return Task(both, [(train, test)], options.source, options.target, options.seed)
 
 
-def embedded(cohort: MultiOmics, seed: int) -> pd.DataFrame:
+def embedded(cohort: MultiOmics, options: Options) -> pd.DataFrame:
     """Return the latent of OmiEmbed trained on a cohort without its labels."""
-    settings = replace(preset("omiembed", "recommended"), label=None)
-    return Estimator(settings, model="omiembed", seed=seed).fit(cohort).transform(cohort)
+    settings = preset("omiembed", "recommended")
+    train = replace(settings.train, epochs=options.epochs or settings.train.epochs)
+    settings = replace(settings, label=None, train=train)
+    return Estimator(settings, model="omiembed", seed=options.seed).fit(cohort).transform(cohort)
 
 
 def embedding_table(
-    embeddings: dict[str, pd.DataFrame], classes: pd.Series, options: Options
+    embeddings: Mapping[str, pd.DataFrame], classes: pd.Series, options: Options
 ) -> pd.DataFrame:
     """Return how well classes lie together in each embedding, whose name stands as data set."""
     found = [

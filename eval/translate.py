@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -102,18 +102,27 @@ def simple(name: str, config: ridge.Directed | None = None) -> Translator:
     return translate
 
 
-def network(members: int | None = None, epochs: int | None = None, **changed: Any) -> Translator:
-    """Return OmiTrans as its preset `recommended` has it, but for some fields.
+def network(
+    members: int | None = None,
+    epochs: int | None = None,
+    base: str = "recommended",
+    order: Literal["known", "none"] = "none",
+    **changed: Any,
+) -> Translator:
+    """Return OmiTrans as a preset has it, but for some fields.
 
     All folds are trained by one program.
 
     Args:
       members, epochs: in place of the preset's.
+      base: the preset.
+      order: of features: `known` is that of the genome, where feature tables tell places.
       **changed: fields of `Config` or `Hyper`.
     """
 
     def translate(task: Task) -> Iterator[pd.DataFrame]:
-        settings = preset("omitrans", "recommended")
+        settings = preset("omitrans", base)
+        settings = replace(settings, preprocess=replace(settings.preprocess, order=order))
         hyper = {name: value for name, value in changed.items() if hasattr(settings.hyper, name)}
         own = {name: value for name, value in changed.items() if name not in hyper}
         config = replace(settings.config, source=task.source, target=(task.target,), **own)
@@ -149,8 +158,16 @@ METHODS: dict[str, Translator] = {
         learning_rate=1e-4,
         discriminator_learning_rate=4e-4,
     ),
+    "omitrans, paper": network(base="paper"),
+    "omitrans, U-Net": network(
+        base="paper", epochs=100, order="known", generator="unet", filters=4, gan="none"
+    ),
 }
-"""Every method, from the simplest on; networks beside a GAN have one member, as the GANs have."""
+"""Every method, from the simplest on; networks beside a GAN have one member, as the GANs have.
+
+The last two are the published networks, values unscaled. The U-Net has a sixteenth of the published
+channels, an eighth of the epochs and no discriminator, so that it trains on a CPU.
+"""
 
 
 def main(options: Options) -> None:

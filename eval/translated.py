@@ -8,7 +8,9 @@ Reads what eval/translate.py has predicted, and repeats Table 3 and Figures 6 to
 applied to the measured and to every translated table of the test samples (`classes.parquet`, five
 metrics). For the method `--shown`, whose test samples of all folds together cover the cohort, it
 draws R2 per sample and per feature, the best features, and training samples beside translated test
-samples of the first fold in one t-SNE of OmiEmbed's latent. About two minutes on the twin on 2
+samples of the first fold in one t-SNE of OmiEmbed's latent, colours for classes, markers for
+measured and translated. The preset's epochs are for thousands of samples; give a few hundred more,
+such as `--epochs 300`. About two minutes on the twin on 2
 cores. Expected: docs/results/omitrans.md.
 """
 
@@ -27,7 +29,7 @@ from jaxomics.data.io import read_cohort, read_indexed, write_table
 from jaxomics.engine.devices import use_compilation_cache
 from jaxomics.errors import InputError, unknown
 from jaxomics.estimator import Estimator
-from jaxomics.figures.style import png
+from jaxomics.figures.style import COLOURS, png
 from jaxomics.figures.translation import best_features, embedded_panels, r2_histogram
 from jaxomics.metrics.classification import evaluate_classes
 from jaxomics.metrics.tables import ALL_FOLDS, SCORE_COLUMNS, join, with_means
@@ -199,9 +201,15 @@ def embedding(classifier: Estimator, cohort: MultiOmics, made: pd.DataFrame, opt
     panels = {
         "measured, training": (points.loc[train], classes),
         "translated, test": (points.loc[test], classes),
-        "both": (points, kind.rename("kind")),
+        "both": (points, classes),
     }
-    return embedded_panels(panels, shared=True, heading=f"OmiEmbed, {options.shown}")
+    return embedded_panels(
+        panels,
+        shared=True,
+        max_groups=len(COLOURS),
+        kinds={"both": kind},
+        heading=f"OmiEmbed, {options.shown}",
+    )
 
 
 def flat(latent: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -24,6 +24,8 @@ from jaxomics.fitting.pairing import needs_pairs, pair_rows
 from jaxomics.fitting.preparation import (
     check_unit_values,
     choose_rows,
+    constant_notes,
+    filled_views,
     modelled_views,
     sampling_notes,
     step_notes,
@@ -169,6 +171,7 @@ class Estimator(Filler):
         scope = cohort.samples if settings.preprocess.fit_scope == "all" else trained
         self._fit_tables(modelled, trained, scope)
         check_unit_values(settings, self.preprocess_)
+        self.notes_ += constant_notes(settings, self.preprocess_)
         self.conditionals_: Conditionals = fit_conditionals(cohort, settings.conditionals, scope)
         self.outcomes_: Outcomes = fit_outcomes(cohort, settings.outcomes, scope)
         self.chromosomes_ = {
@@ -206,7 +209,8 @@ class Estimator(Filler):
           like: an estimator with the same features, whose model is taken, so that functions
             compiled for one serve all.
         """
-        self.standard_ = standard_of(self.preprocess_)
+        filled = filled_views(self.settings, list(self.preprocess_.views))
+        self.standard_ = standard_of(self.preprocess_, filled)
         if like is not None:
             self.spec_, self.model_ = like.spec_, like.model_
             return

@@ -122,7 +122,11 @@ class StoredEstimator(Estimator):
             self.conditionals_.apply(self.outline_),
             self._classes().codes(self.outline_),
             self.classes_,
-            {name: v.fill for name, v in self.preprocess_.views.items() if v.fill is not None},
+            {
+                name: v.fill
+                for name, v in self.preprocess_.views.items()
+                if name in self.preprocess_.config.imputed and v.fill is not None
+            },
         )
 
     def _most(self) -> int:

@@ -75,7 +75,7 @@ def test_preprocessing_of_a_store_is_that_of_its_cohort(
         np.testing.assert_allclose(own.scale, view.scale, rtol=1e-5)
         assert statistics[name].rows == len(cohort.view(name))
     features = {name: view.features for name, view in expected.views.items()}
-    fill = {name: view.fill for name, view in found.views.items() if view.fill is not None}
+    fill = {name: found.views[name].fill for name in config.imputed}
     count = len(cohort.samples)
     part = select_features(store, features, np.zeros((count, 0)), np.zeros(count), fill=fill)
     for name, values in expected.arrays(cohort).items():

@@ -6,8 +6,8 @@
 takes about 2 minutes on 2 cores with the preset `recommended`, and leaves a run folder (`jaxomics
 train omitrans` writes the same), `translated.parquet` with the target of the held-out fifth of the
 pairs, and `scores.parquet`. `--preset paper` is the generator and the discriminator of Zhang and
-Guo 2021 at full width and 800 epochs: hours on 2 cores. Expected on this cohort: median R2 per gene
-between that of ridge and of LASSO or above; docs/results/omitrans.md compares methods on folds.
+Guo 2021 at full width and 800 epochs: hours on 2 cores. Expected on this cohort: a median R2 per
+gene of about 0.64, where ridge has 0.66; docs/results/omitrans.md compares methods on folds.
 """
 
 from dataclasses import dataclass, replace

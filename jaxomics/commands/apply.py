@@ -1,6 +1,6 @@
 """`embed`, `impute`, `translate`, `predict`: what a run says of its own or of new samples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,7 @@ def translate(
     refuse_file(out, overwrite)
     if target in source:
         raise InputError(f"expected a target that is no source, found {target!r} as both")
-    estimator, cohort, about = load(run, data, quiet, "translate")
+    estimator, cohort, about = load(run, data, quiet, "translate", written=(target,))
     for name in (*source, target):
         if name not in estimator.preprocess_.views:
             raise unknown("view of this model", name, estimator.preprocess_.views)
@@ -183,9 +183,16 @@ def predict(
 
 
 def load(
-    run: Path, data: Path | None, quiet: bool, verb: str
+    run: Path, data: Path | None, quiet: bool, verb: str, *, written: Sequence[str] = ()
 ) -> tuple["Fitted", MultiOmics, dict[str, Any]]:
     """Return what a run holds, the samples to work on, and the provenance of results.
+
+    Args:
+      run: run folder.
+      data: new samples; the training data by default.
+      quiet: print no notes.
+      verb: what is to be done.
+      written: views that new samples need not have, since they are what is asked for.
 
     Raises:
       InputError: no finished run, one that lacks the verb, or unfit samples.
@@ -200,6 +207,7 @@ def load(
     cohort = training_data(run) if new is None else new
     if new is not None:
         found = estimator.preprocess_.match(cohort)
+        found = found[~found["view"].isin(list(written))]
         lost = estimator.conditionals_.match(cohort)
         strange = unseen_levels(estimator.preprocess_.unseen(cohort))
         blank = left_out(cohort.dropped[cohort.dropped["item"] == "sample"])

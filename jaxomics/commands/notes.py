@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxomics.data.container import MultiOmics
 
 SHOWN = 4
-"""The most parts that one line lists."""
+"""The most parts, or names, that one line lists."""
 
 
 def tell(lines: Iterable[str], *, quiet: bool = False) -> None:
@@ -54,7 +54,7 @@ def unmatched(report: pd.DataFrame) -> list[str]:
 
     >>> rows = [("rna", "a", "a", "exact"), ("rna", "b", "", "absent"), ("rna", "", "c", "unused")]
     >>> unmatched(pd.DataFrame(rows, columns=["view", "feature", "found", "status"]))
-    ['rna: 1 of 2 features found, 1 absent, 1 column not used by the model']
+    ['rna: 1 of 2 features found, 1 absent (b), 1 column not used by the model']
     """
     lines = []
     for view, rows in report.groupby("view", sort=False):
@@ -66,15 +66,13 @@ def unmatched(report: pd.DataFrame) -> list[str]:
             continue
         if not wanted:
             lines.append(f"{view}: not a view of the model, not used")
-        elif not found:
+        elif not found and not unused:
             lines.append(f"{view}: not in the data")
         else:
             parts = [f"{found} of {wanted} features found"]
-            parts += [
-                f"{count[status]} {status}"
-                for status in ("renamed", "ambiguous", "absent")
-                if count[status]
-            ]
+            for status in ("renamed", "ambiguous", "absent"):
+                names = rows.loc[rows["status"] == status, "feature"]
+                parts += [f"{count[status]} {status} ({_first(names)})"] if len(names) else []
             parts += [f"{_count(unused, 'column')} not used by the model"] if unused else []
             lines.append(f"{view}: {', '.join(parts)}")
     return lines
@@ -161,6 +159,16 @@ def agreement(predictions: pd.DataFrame, cohort: "MultiOmics", label: str | None
 
 
 _ITEMS = {"encoder": "feature that only the decoder sees"}
+
+
+def _first(names: Iterable[str]) -> str:
+    """Return the first of some names, for a line.
+
+    >>> _first(["a", "b", "c", "d"]), _first("abcdef")
+    ('a, b, c, d', 'a, b, c, d, ...')
+    """
+    names = list(names)
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def _count(count: int, noun: str) -> str:

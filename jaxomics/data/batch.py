@@ -97,19 +97,29 @@ class Standard(struct.PyTreeNode):
     Attributes:
       mean, scale: [features] per view.
       decimals: standardised values are rounded to so many decimals; None keeps them. Static.
+      fill: [features] in standard units, what cells that are not measured are read as; views that
+        it lacks have 0 there, which of z-scores is the mean.
     """
 
     mean: Views
     scale: Views
     decimals: int | None = struct.field(pytree_node=False, default=None)
+    fill: Views = field(default_factory=dict)
 
     def apply(self, view: str, values: Array) -> Array:
         """Return values [b, features] of a view in standard units."""
         scaled = (values - self.mean[view][None]) / self.scale[view][None]
         return scaled if self.decimals is None else jnp.round(scaled, self.decimals)
 
+    def read(self, view: str, values: Array, observed: Array) -> Array:
+        """Return values [b, features] of a view in standard units, those not observed filled."""
+        fill = self.fill[view][None] if view in self.fill else 0.0
+        return jnp.where(observed, self.apply(view, values), fill)
+
     def window(self, view: str, begin: Array, width: int) -> "Standard":
         """Return the scaling of some neighbouring features of a view; beyond its end, of others.
+
+        What is not measured is 0 in windows.
 
         Args:
           view: its name.
@@ -158,7 +168,7 @@ class Batch(struct.PyTreeNode):
     """Rows of a cohort as a model sees them; every field is a dict keyed by view.
 
     Attributes:
-      x: [b, features], standardised; unobserved entries are 0.
+      x: [b, features], standardised; unobserved entries are 0, or `Standard.fill`.
       observed: bool [b, features].
       sample: int [b], row ids; equal ids are the same sample.
       conditionals: [b, conditionals].
@@ -229,7 +239,7 @@ def gather(data: Data, standard: Standard, rows: Array, weight: Array) -> Batch:
     """
     names = list(data.x)
     observed = {v: data.observed[v][rows] & (weight > 0)[:, None] for v in names}
-    x = {v: jnp.where(observed[v], standard.apply(v, data.x[v][rows]), 0.0) for v in names}
+    x = {v: standard.read(v, data.x[v][rows], observed[v]) for v in names}
     labels = jnp.where(weight > 0, data.labels[rows], -1)
     return Batch(
         x=x,
@@ -254,7 +264,7 @@ def gather_views(data: Data, standard: Standard, rows: Views, weight: Views) -> 
     real = {v: weight[v] > 0 for v in data.x}
     observed = {v: data.observed[v][rows[v]] & real[v][:, None] for v in data.x}
     return Batch(
-        x={v: jnp.where(observed[v], standard.apply(v, data.x[v][rows[v]]), 0.0) for v in data.x},
+        x={v: standard.read(v, data.x[v][rows[v]], observed[v]) for v in data.x},
         observed=observed,
         sample={v: rows[v] for v in data.x},
         conditionals={v: data.conditionals[rows[v]] for v in data.x},

@@ -84,6 +84,10 @@ class PreprocessConfig:
                 f"expected variance_quantile from 0 to below 1, found {self.variance_quantile}"
             )
 
+    def centres(self, view: str) -> bool:
+        """Tell whether the mean of every feature of a view becomes 0."""
+        return self.scaling == "zscore" and view not in self.unscaled
+
     def filters_variance(self, view: str) -> bool:
         """Tell whether features of a view are filtered by their variance."""
         asked = self.variance_threshold is not None or self.variance_quantile is not None

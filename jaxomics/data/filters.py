@@ -13,7 +13,7 @@ from sklearn.mixture import GaussianMixture
 
 from jaxomics.data.choices import ESSENTIAL_VIEWS, VARIABLE_VIEWS, PreprocessConfig
 from jaxomics.data.statistics import ViewStatistics
-from jaxomics.errors import InputError, unknown
+from jaxomics.errors import InputError
 
 
 def kept_features(
@@ -180,11 +180,12 @@ def marked_features(
     Args:
       features: names.
       table: feature table, indexed by name; features that it lacks are not marked.
-      marks: its columns, truth values or 0 and 1; an empty cell marks nothing.
+      marks: columns of truth values or 0 and 1; an empty cell marks nothing, nor does a column that
+        the table lacks.
       view: for messages.
 
     Raises:
-      InputError: no such column, or cells that are no truth values.
+      InputError: cells that are no truth values.
 
     >>> table = pd.DataFrame({"snp": [1, 0], "non_cpg": [True, True]}, ["cg1", "cg2"])
     >>> probes = pd.Index(["cg2", "cg1", "cg3"])
@@ -195,7 +196,7 @@ def marked_features(
     reasons = np.full(len(features), "", dtype=object)
     for mark in marks:
         if mark not in known:
-            raise unknown(f"mark (column of the feature table of {view!r})", mark, known.columns)
+            continue
         column = known[mark].reindex(features)
         values = pd.to_numeric(column, errors="coerce")
         if (values.isna() & column.notna()).any():

@@ -92,7 +92,7 @@ class Preprocess:
         if view.steps.config != UNCHANGED:
             values = view.steps.apply(table, cohort.labels.loc[table.index], name)
             table = pd.DataFrame(values, table.index, table.columns)
-        if view.fill is not None:
+        if name in self.config.imputed and view.fill is not None:
             table = table.fillna(dict(zip(features, view.fill, strict=True)))
         return table.reindex(cohort.samples).to_numpy(np.float32)
 
@@ -300,7 +300,6 @@ def _fit_steps(
     mean, scale, fill, low, high = (
         part.astype(np.float32) for part in (*standard, after.mean, after.low, after.high)
     )
-    fill = None if view.fill is None else fill
     return replace(view, mean=mean, scale=scale, fill=fill, low=low, high=high, steps=steps)
 
 
@@ -321,7 +320,7 @@ def choose_features(
 
     Raises:
       InputError: nothing is left of a view; see `fit_preprocess`. Or features are to be excluded
-        or ordered, and no view has a feature table for it.
+        or ordered, and no view has a feature table, or one with the mark.
     """
     notes: list[tuple[str, str, str, str]] = []
     tables = {name: table for name, table in (annotations or {}).items() if name in statistics}
@@ -330,6 +329,10 @@ def choose_features(
             "expected feature tables (features_VIEW beside the views) to exclude or order features "
             "by, found none; add them, or leave out excluded and order"
         )
+    columns = list(dict.fromkeys(str(c) for table in tables.values() for c in table.columns))
+    for mark in config.excluded:
+        if mark not in columns:
+            raise unknown("mark (column of a feature table)", mark, columns)
     views = {
         name: _choose(name, found, config, tables.get(name), normalise.of(name), notes)
         for name, found in statistics.items()
@@ -385,7 +388,7 @@ def _choose(
         mean,
         scale,
         "continuous" if counted or normalise.fitted else found.kind,
-        fill if name in config.imputed else None,
+        fill,
         low,
         high,
     )

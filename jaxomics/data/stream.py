@@ -223,7 +223,7 @@ def as_batch(rows: Rows, standard: Standard) -> Batch:
         standard = standard.window(view, rows.begin[0], values.shape[1])
     real, names = jnp.asarray(rows.weight) > 0, list(rows.values)
     observed = {v: ~jnp.isnan(rows.values[v]) & real[:, None] for v in names}
-    x = {v: jnp.where(observed[v], standard.apply(v, rows.values[v]), 0.0) for v in names}
+    x = {v: standard.read(v, rows.values[v], observed[v]) for v in names}
     return Batch(
         x=x,
         observed=observed,

@@ -25,7 +25,8 @@ class ViewPreprocess:
       scale: float32 [features], what is divided by: deviation or range; 1 for a view that keeps
         its units.
       kind: `binary`, `ordinal` or `continuous`.
-      fill: float32 [features], what missing cells of measured samples become; None keeps them.
+      fill: float32 [features], mean of the measured cells of the training samples; None in runs of
+        earlier versions that had no use for it.
       low, high: float32 [features], least and largest value among the training samples; None in
         runs of earlier versions.
       steps: what comes before scaling: logarithm, quantiles, removal of batch effects. Mean, scale,

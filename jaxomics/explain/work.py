@@ -76,8 +76,8 @@ class Work:
         x, observed = {}, {}
         for name in self.spec.names:
             columns = self.columns[name]
-            values = estimator.standard_.apply(name, data.x[name])
-            x[name] = jnp.where(data.observed[name], values, 0.0)[:, columns]
+            values = estimator.standard_.read(name, data.x[name], data.observed[name])
+            x[name] = values[:, columns]
             seen = data.observed[name][:, columns]
             observed[name] = seen if self.absent else jnp.ones((1, seen.shape[1]), bool)
         return self._cast(

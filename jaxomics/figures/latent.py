@@ -8,7 +8,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxomics.figures.style import GREY, PALE, look, new_figure, plain, shorten, tidy_axes
+from jaxomics.figures.style import (
+    COLOURS,
+    GREY,
+    INK,
+    PALE,
+    Look,
+    look,
+    new_figure,
+    plain,
+    shorten,
+    tidy_axes,
+)
 
 OTHER = "other"
 UNKNOWN = "not recorded"
@@ -108,6 +119,7 @@ def draw_groups(
     labels: pd.Series,
     max_groups: int,
     shown: Sequence[str] | None = None,
+    kinds: pd.Series | None = None,
 ) -> None:
     """Draw the largest groups in colour, the other and the unlabelled samples beneath them.
 
@@ -118,7 +130,17 @@ def draw_groups(
       max_groups: the most groups that get a colour.
       shown: groups that get a colour, in the order of the colours, in place of the largest: so
         that a group has the same colour in several pictures.
+      kinds: a second label of each sample, told by its marker, where groups have colours alone.
     """
+    marks = [None] if kinds is None else list(dict.fromkeys(kinds))
+    shapes = {mark: look(place * len(COLOURS)).marker for place, mark in enumerate(marks)}
+
+    def put(chosen: np.ndarray, style: Look, label: str, beneath: bool = False) -> None:
+        for number, (mark, shape) in enumerate(shapes.items()):
+            own = points[chosen if kinds is None else chosen & (kinds == mark).to_numpy(bool)]
+            marker, text = style.marker if kinds is None else shape, None if number else label
+            _points(axes, own, style.colour, marker, text, size_of=len(points), beneath=beneath)
+
     names = labels.astype("string").fillna(UNKNOWN).to_numpy(dtype=str)
     unknown = labels.isna().to_numpy()
     counts = Counter(sorted(names[~unknown]))
@@ -126,16 +148,16 @@ def draw_groups(
     rest = ~unknown & ~np.isin(names, shown)
     for place, group in enumerate(shown):
         chosen = ~unknown & (names == group)
-        style = look(place)
-        label = f"{shorten(plain(group))} ({counts[group]:,})"
-        _points(axes, points[chosen], style.colour, style.marker, label, size_of=len(points))
+        put(chosen, look(place), f"{shorten(plain(group))} ({counts[group]:,})")
     if rest.any():
-        kinds = len(counts) - len(shown)
-        label = f"{OTHER}: {kinds} groups ({rest.sum():,})"
-        _points(axes, points[rest], GREY, "o", label, size_of=len(points), beneath=True)
+        more = len(counts) - len(shown)
+        label = f"{OTHER}: {more} groups ({rest.sum():,})"
+        put(rest, look(0)._replace(colour=GREY), label, beneath=True)
     if unknown.any():
         label = f"{UNKNOWN} ({unknown.sum():,})"
-        _points(axes, points[unknown], PALE, "o", label, size_of=len(points), beneath=True)
+        put(unknown, look(0)._replace(colour=PALE), label, beneath=True)
+    for mark in marks if kinds is not None else ():
+        _points(axes, points[:0], INK, shapes[mark], plain(str(mark)), size_of=len(points))
 
 
 def _points(

@@ -102,6 +102,7 @@ def embedded_panels(
     *,
     shared: bool = False,
     max_groups: int = 12,
+    kinds: Mapping[str, pd.Series] | None = None,
     heading: str = "",
 ) -> Figure:
     """Draw embeddings side by side, coloured by a label of their own.
@@ -112,6 +113,7 @@ def embedded_panels(
         A group has one colour in all panels whose labels have the same name.
       shared: give all panels the same limits, as parts of one embedding.
       max_groups: the most groups of a label that get a colour.
+      kinds: by title, a second label of each sample, which its marker tells.
       heading: what is shown.
 
     Raises:
@@ -119,17 +121,19 @@ def embedded_panels(
     """
     if not panels:
         raise InputError("expected an embedding to draw, found none; draw no figure")
-    kinds: dict[str, list[pd.Series]] = {}
+    found: dict[str, list[pd.Series]] = {}
     for _, labels in panels.values():
-        kinds.setdefault(str(labels.name), []).append(labels)
-    groups = {name: largest_groups(pd.concat(found), max_groups) for name, found in kinds.items()}
+        found.setdefault(str(labels.name), []).append(labels)
+    groups = {name: largest_groups(pd.concat(parts), max_groups) for name, parts in found.items()}
     figure = new_figure(5.2 * len(panels), 4.4)
     grid = figure.subplots(1, len(panels), squeeze=False, sharex=shared, sharey=shared)[0]
     for axes, (title, (table, labels)) in zip(grid, panels.items(), strict=True):
         require(table, [], "embedding")
         points, names = two_dimensions(table)
         own = labels.reindex(table.index)
-        draw_groups(axes, points, own, max_groups, groups[str(labels.name)])
+        marks = (kinds or {}).get(title)
+        marks = None if marks is None else marks.reindex(table.index)
+        draw_groups(axes, points, own, max_groups, groups[str(labels.name)], marks)
         tidy_axes(axes, title=plain(title), x=names[0], y=names[1])
         axes.grid(visible=False)
         axes.legend(

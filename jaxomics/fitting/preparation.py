@@ -49,6 +49,18 @@ def translated_views(
     return role_names(config.source, config.target, views)
 
 
+def filled_views(settings: Settings, views: Sequence[str]) -> tuple[str, ...]:
+    """Return the views in which a missing cell is read as the mean of its feature.
+
+    Those that a translator reads, and all of a model whose config says `fills`. To others a
+    missing cell is 0 in standard units.
+    """
+    roles = translated_views(settings, views)
+    if roles is not None:
+        return roles[0]
+    return tuple(views) if getattr(settings.config, "fills", False) else ()
+
+
 def modelled_views(cohort: MultiOmics, settings: Settings) -> MultiOmics:
     """Return the cohort with the views that are modelled, all samples kept.
 
@@ -98,6 +110,18 @@ def check_unit_values(settings: Settings, preprocess: Preprocess) -> None:
             )
 
 
+def constant_notes(settings: Settings, preprocess: Preprocess) -> list[str]:
+    """Return what has to be said about views that a translator writes and that do not vary."""
+    roles = translated_views(settings, list(preprocess.views))
+    views = {} if roles is None else {name: preprocess.views[name] for name in roles[1]}
+    return [
+        f"view {name!r}: every feature is constant among the training samples; there is nothing to "
+        "learn, and the constants are what is written"
+        for name, view in views.items()
+        if view.low is not None and np.array_equal(view.low, np.asarray(view.high))
+    ]
+
+
 def choose_rows(
     cohort: MultiOmics,
     settings: Settings,
@@ -117,7 +141,7 @@ def choose_rows(
       seed: of that share.
 
     Raises:
-      InputError: a translator, and no sample with a view to read and one to write.
+      InputError: a translator, and fewer than 2 samples with a view to read and one to write.
     """
     views = sum(cohort.present(name).astype(int) for name in cohort.views)
     least = min(settings.preprocess.min_views, len(cohort.views))
@@ -174,16 +198,17 @@ def _paired(
     """Tell of each sample whether it has a view of either kind, bool [samples].
 
     Raises:
-      InputError: no sample that may be trained on has.
+      InputError: fewer than two samples that may be trained on have.
     """
     has = [np.any([cohort.present(v) for v in views], axis=0) for views in (source, target)]
     both, own = has[0] & has[1], cohort.samples.isin(trained)
-    if not np.any(both & own):
+    pairs = int((both & own).sum())
+    if pairs < 2:
         raise InputError(
-            f"expected samples with {_either(source)} and {_either(target)}, found "
+            f"expected 2 samples or more with {_either(source)} and {_either(target)}, found "
             f"{int((has[0] & own).sum())} with the one and {int((has[1] & own).sum())} with the "
-            "other, none with both; a translator learns from pairs: where there are none, train "
-            "modis, which needs classes instead"
+            f"other, {pairs or 'none'} with both; a translator learns from pairs: where there are "
+            "none, train modis, which needs classes instead"
         )
     return both
 

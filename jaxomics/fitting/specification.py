@@ -1,6 +1,6 @@
 """What a model is told of the data: static facts, and the scaling, from a fitted preprocessing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from jaxomics.data.batch import DataSpec, Standard, TargetSpec, ViewSpec
 from jaxomics.data.links import name_links
 from jaxomics.data.locations import CHROMOSOMES
 from jaxomics.data.preprocess import Preprocess
+from jaxomics.data.scaling import apply_standard
 
 COPY_NUMBER_LEVELS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 """Every value of an ordinal view: the categories of copy number."""
@@ -60,12 +61,24 @@ def _groups(features: pd.Index, chromosomes: Mapping[str, int]) -> tuple[tuple[i
     return tuple(tuple(found[number]) for number in sorted(found))
 
 
-def standard_of(preprocess: Preprocess) -> Standard:
-    """Return the fitted scaling as device arrays."""
+def standard_of(preprocess: Preprocess, filled: Sequence[str] = ()) -> Standard:
+    """Return the fitted scaling as device arrays.
+
+    Args:
+      preprocess: fitted.
+      filled: views in which a cell that is not measured is read as the mean of its feature; in
+        others it is 0 in standard units. Of z-scores both are the same.
+    """
+    config = preprocess.config
     return Standard(
         {name: jnp.asarray(view.mean) for name, view in preprocess.views.items()},
         {name: jnp.asarray(view.scale) for name, view in preprocess.views.items()},
-        preprocess.config.decimals,
+        config.decimals,
+        {
+            name: jnp.asarray(apply_standard(view.fill, view.standard, config.decimals))
+            for name, view in preprocess.views.items()
+            if name in filled and view.fill is not None and not config.centres(name)
+        },
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from jaxomics.errors import InputError
-from jaxomics.metrics.correlation import defined_mean
+from jaxomics.metrics.correlation import defined_mean, pearson
 from jaxomics.metrics.imputation import score_imputation, summarise_imputation
 from jaxomics.metrics.tables import FEATURE_COLUMNS, feature_rows, join, score_rows
 
@@ -62,7 +62,7 @@ def evaluate_translation(
     Returns:
       Scores and scores per feature under mode `translated`: those of `translation_scores`, those
       of `summarise_imputation`, `rmse`, the root of `mse`, and `r2` (1 - pooled squared error /
-      that of the reference means). R2 per feature is there as metric `r2`.
+      that of the reference means), and `imputation_scores`. R2 per feature is there as metric `r2`.
 
     Raises:
       InputError: no sample or feature in common.
@@ -83,6 +83,7 @@ def evaluate_translation(
     summary = summarise_imputation(truth, estimate, scored, reference, bootstrap)
     baseline = summary["baseline_mse"]
     summary["rmse"] = float(np.sqrt(summary["mse"]))
+    summary |= imputation_scores(t, p)
     summary["r2"] = 1 - summary["mse"] / baseline if baseline > 0 else np.nan
     about = {"dataset": dataset, "model": model, "mode": "translated", "view": view}
     own = pd.DataFrame(
@@ -150,6 +151,30 @@ def translation_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, fl
         **dict(zip(NINE, values, strict=True)),
         "mean_r2_varying": _mean(r2[variance > ALIVE]),
         "n_constant": float((variance == 0).sum()),
+    }
+
+
+def imputation_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Return the metrics of Zhou et al. 2020 (TDimpute) that are not among the others.
+
+    Args:
+      truth: [samples, features], NaN = unknown.
+      predicted: the same shape, NaN = no prediction.
+
+    Returns:
+      `mape`, the mean of |error / truth| over the cells whose truth is not 0;
+      `feature_squared_r` and `sample_squared_r`, the mean squared Pearson correlation of features
+      and of samples that have one.
+
+    >>> truth = np.arange(256.0).reshape(16, 16)
+    >>> {name: round(value, 6) for name, value in imputation_scores(truth, 1.5 * truth).items()}
+    {'mape': 0.5, 'feature_squared_r': 1.0, 'sample_squared_r': 1.0}
+    """
+    share = np.abs(truth - predicted) / np.where(truth == 0, np.nan, np.abs(truth))
+    return {
+        "mape": _mean(share.ravel()),
+        "feature_squared_r": _mean(pearson(truth, predicted, 0) ** 2),
+        "sample_squared_r": _mean(pearson(truth, predicted, 1) ** 2),
     }
 
 

@@ -27,7 +27,7 @@ drawn. docs/models/modis.md lists what the options change.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,8 +66,10 @@ class Config:
       kl_reduction: `sum` over the rows of a batch, or `mean`; either sums over dimensions.
       epoch_length: an epoch ends with the smallest view (`min`) or the largest (`max`).
       balanced: draw the classes of a view equally often; unlabelled samples count as one more.
+      fills: missing cells are read as the mean of their feature.
     """
 
+    fills: ClassVar[bool] = True
     latent: int = 64
     hidden: tuple[int, ...] = (256, 256, 256)
     view_hidden: tuple[str, ...] = ()

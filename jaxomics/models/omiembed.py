@@ -23,6 +23,7 @@ Without classes and targets it is the VAE alone. docs/models/omiembed.md lists t
 import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -81,8 +82,10 @@ class Config:
       decay: `coupled` adds weight decay to the gradient of every parameter, as published;
         `decoupled` is AdamW on weight matrices.
       initial: rule of the initial weights.
+      fills: missing cells are read as the mean of their feature.
     """
 
+    fills: ClassVar[bool] = True
     latent: int = 128
     hidden: tuple[int, ...] = (1024, 1024)
     view_hidden: tuple[str, ...] = ()

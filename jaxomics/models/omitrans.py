@@ -13,10 +13,11 @@ G meets the updated D:
 with `losses.gan` for loss, and for d the mean distance over observed cells (`losses.distance`).
 Without d it is a conditional GAN (`distance_weight` 0), without D a plain regression (`gan` none).
 
-Several views may be source or target; their features stand side by side, those of a source that a
-sample lacks as zeros. Samples without any source or any target weigh nothing, and D sees what is
-generated only where the sample was measured. Noise enters beside the latent, not at the input,
-where a few numbers would drown among thousands. docs/models/omitrans.md lists every deviation.
+Several views may be source or target; their features stand side by side. Source features that a
+sample lacks are read as their mean among the training samples. Samples without any source or any
+target weigh nothing, and D sees what is generated only where the sample was measured. Noise enters
+beside the latent, not at the input, where a few numbers would drown among thousands.
+docs/models/omitrans.md lists every deviation.
 """
 
 from functools import lru_cache, partial
@@ -111,17 +112,17 @@ def build(config: Config, spec: DataSpec) -> Model:
     groups = source_groups(views) if config.grouped else []
     sizes = tuple(len(group) for group in groups)
     modules: dict[str, Any] = {GENERATOR: make_generator(config, inputs, outputs, sizes)}
-    if config.gan != "none":
+    if config.game != "none":
         modules[DISCRIMINATOR] = make_discriminator(config, sizes)
     networks = Networks(config, views, modules, np.concatenate(groups) if groups else None)
     players = [Player(GENERATOR, partial(_deceive, networks), _generator)]
-    if config.gan != "none":
+    if config.game != "none":
         loss = partial(_tell_apart, networks)
         players.insert(0, Player(DISCRIMINATOR, loss, _discriminator, config.discriminator_updates))
     tasks = Tasks(translate=partial(_translate, networks))
     if isinstance(modules[GENERATOR], Bottleneck):
         tasks = tasks._replace(encode=partial(_encode, networks))
-    monitor = "distance" if config.gan == "none" else f"{GENERATOR}/distance"
+    monitor = "distance" if config.game == "none" else f"{GENERATOR}/distance"
     return Model(
         partial(_start, networks), tuple(players), "sequential", tasks, monitor,
         shared=Shared(GENERATOR, partial(_generate, networks)) if len(players) > 1 else None,
@@ -206,11 +207,11 @@ def _deceive(
     made, moved = shared or _generate(networks, params, collections, batch, key, hyper, train=train)
     error = distance(config.distance, made.values, pairs.y, pairs.seen)
     total, metrics = hyper.distance_weight * error, {"distance": error}
-    if config.gan != "none":
+    if config.game != "none":
         shown, own = _shown(config, pairs, made), jax.random.fold_in(key, 1)
         args = (pairs.x, shown, pairs.weight, hyper.dropout, own, train)
         logits, _ = _run(networks, DISCRIMINATOR, params, collections, *args)
-        metrics["adversarial"] = generator_loss(config.gan, logits, pairs.weight)
+        metrics["adversarial"] = generator_loss(config.game, logits, pairs.weight)
         total += hyper.adversarial_weight * metrics["adversarial"]
     if made.mean is not None and made.variance is not None:
         metrics["kl"] = gaussian_kl(made.mean, made.variance, pairs.weight) / config.latent
@@ -231,7 +232,7 @@ def _tell_apart(
 ) -> tuple[Array, Aux]:
     """Return L_D and its terms; batch statistics see measured samples, then generated ones."""
     config, pairs = networks.config, networks.pairs(batch)
-    assert config.gan != "none", "no discriminator without a GAN"
+    assert config.game != "none", "no discriminator without a GAN"
     made, _ = shared or _generate(networks, params, collections, batch, key, hyper, train=train)
     shown = _shown(config, pairs, made)
 
@@ -242,8 +243,8 @@ def _tell_apart(
 
     real, moved = judge(pairs.y, collections, 2)
     fake, moved = judge(shown, {**collections, **moved}, 3)
-    total, metrics = discriminator_loss(config.gan, real, fake, pairs.weight), {}
-    if config.gan == "wgan_gp":
+    total, metrics = discriminator_loss(config.game, real, fake, pairs.weight), {}
+    if config.game == "wgan_gp":
         share = jnp.full(len(pairs.x), 0.5)
         if train:
             share = jax.random.uniform(jax.random.fold_in(key, 4), share.shape)

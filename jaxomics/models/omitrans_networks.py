@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxomics.errors import InputError
 from jaxomics.losses.distance import Distance
+from jaxomics.losses.gan import Mode
 from jaxomics.nn.blocks import Norm
 from jaxomics.nn.initial import Rule
 from jaxomics.nn.translators import Bottleneck, GroupJudge, Judge, Shallow
@@ -68,7 +69,7 @@ class Config:
         "fc", "fc_sep", "fc_ved", "fc_single", "linear", "unet", "unet_in", "unet_de", "unet_s_de"
     ] = "fc"
     discriminator: Literal["auto", "fc", "fc_sep", "fc_single", "conv"] = "auto"
-    gan: Literal["vanilla", "lsgan", "wgan_gp", "none"] = "vanilla"
+    gan: Literal["vanilla", "lsgan", "wgan_gp", "wgan-gp", "none"] = "vanilla"
     distance: Distance = "l1"
     latent: int = 256
     hidden: tuple[int, ...] = ()
@@ -91,6 +92,11 @@ class Config:
     def grouped(self) -> tuple[str, ...]:
         """Views whose groups of features are read apart from each other."""
         return self.source if "fc_sep" in (self.generator, self.discriminator) else ()
+
+    @property
+    def game(self) -> Mode | Literal["none"]:
+        """Form of the adversarial loss, `wgan-gp` by its other spelling."""
+        return "wgan_gp" if self.gan in ("wgan_gp", "wgan-gp") else self.gan
 
     @property
     def squashed(self) -> bool:
@@ -146,7 +152,7 @@ def make_discriminator(config: Config, groups: tuple[int, ...] = ()) -> nn.Modul
     if kind == "auto":
         kind = PARTNERS.get(config.generator, "fc" if config.generator in WIDTHS else "conv")
     if kind == "conv":
-        if config.gan == "wgan_gp":
+        if config.game == "wgan_gp":
             raise InputError(
                 "expected a discriminator that judges each sample by itself for wgan_gp, found "
                 "conv, which has batch norm; choose the discriminator fc"

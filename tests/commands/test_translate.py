@@ -1,5 +1,6 @@
 """A translator by the command line: train, translate, embed, cv, and what it refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import jaxomics
 from jaxomics.cli import main
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import read_table, write_cohort
+from jaxomics.engine.state import Train
+from jaxomics.models.omitrans_networks import Config
 
 ROLES = ["--source", "cpg", "--target", "rna"]
 SMALL = ["--hidden", "8", "--latent", "4", "--ensemble", "1", "--epochs", "3", "--batch-size", "8"]
@@ -76,8 +79,61 @@ def test_missing_features_are_stood_in_for_and_told(
     write_cohort(fewer, tmp_path / "new")
     words = ["translate", str(run), *ROLES, "--data", str(tmp_path / "new")]
     assert main([*words, "--out", str(tmp_path / "t.parquet")]) == 0
-    assert "cpg" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "note: cpg: 5 of 6 features found, 1 absent (cpg_2)" in told
+    assert "rna" not in told
     assert len(read_table(tmp_path / "t.parquet")) == 18
+
+
+@pytest.mark.parametrize("scaling", ["none", "minmax", "zscore"])
+def test_a_missing_source_feature_is_read_as_its_training_mean(scaling: str):
+    cohort, plain = paired(), jaxomics.presets.preset("omitrans", "paper")
+    settings = replace(
+        plain,
+        config=replace(plain.config, source=("cpg",), target=("rna",), hidden=(8,), latent=4),
+        train=replace(plain.train, epochs=3, decay_epochs=0, batch_size=8, valid_fraction=0.0),
+        preprocess=replace(plain.preprocess, scaling=scaling),
+    )
+    cpg = cohort.views["cpg"].copy()
+    cpg["cpg_2"] += 5  # far from 0
+    cohort = replace(cohort, views=cohort.views | {"cpg": cpg})
+    fitted = jaxomics.Estimator(settings, model="omitrans", seed=0).fit(cohort)
+
+    def translated(table: pd.DataFrame) -> pd.DataFrame:
+        new = MultiOmics.from_tables({"cpg": table})
+        return fitted.translate(new, source=("cpg",), target="rna")
+
+    mean = translated(cpg.assign(cpg_2=cpg["cpg_2"].mean()))
+    for found in (translated(cpg.drop(columns="cpg_2")), translated(cpg.assign(cpg_2=np.nan))):
+        np.testing.assert_allclose(found, mean, rtol=1e-4, atol=1e-6)
+    assert np.abs(translated(cpg.assign(cpg_2=0.0)) - mean).to_numpy().max() > 1e-3
+
+
+def test_a_source_without_any_feature_of_the_model_is_refused_without_contradiction(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_cohort(
+        MultiOmics.from_tables({"cpg": paired().views["cpg"].add_prefix("x")}), tmp_path / "new"
+    )
+    words = ["translate", str(run), *ROLES, "--data", str(tmp_path / "new")]
+    assert main([*words, "--out", str(tmp_path / "t.parquet")]) == 2
+    told = capsys.readouterr().err
+    assert "none of the 6 features of the model is in the table" in told
+    assert "not in the data" not in told
+
+
+def test_a_target_without_variation_is_told():
+    cohort = paired()
+    flat = cohort.views["rna"] * 0 + 2
+    settings = replace(
+        jaxomics.presets.preset("omitrans", "recommended"),
+        config=Config(source=("cpg",), target=("rna",), gan="none", hidden=(8,), latent=4),
+        train=Train(epochs=1, batch_size=8),
+    )
+    cohort = replace(cohort, views=cohort.views | {"rna": flat})
+    fitted = jaxomics.Estimator(settings, model="omitrans").fit(cohort)
+    assert "view 'rna': every feature is constant among the training samples" in str(fitted.notes_)
+    assert (fitted.translate(cohort, source=("cpg",), target="rna") == 2).all(axis=None)
 
 
 def test_latents_of_a_translator(run: Path, tmp_path: Path):
@@ -115,18 +171,21 @@ def test_what_cannot_be_translated_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_views_without_shared_samples_are_pointed_to_modis(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("first", "counts"), [(8, "10 with the other, none"), (7, "11 with the other, 1")]
+)
+def test_views_that_share_no_two_samples_are_pointed_to_modis(
+    first: int, counts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     views = paired().views
     write_cohort(
-        MultiOmics.from_tables({"cpg": views["cpg"][:8], "rna": views["rna"][8:]}),
+        MultiOmics.from_tables({"cpg": views["cpg"][:8], "rna": views["rna"][first:]}),
         tmp_path / "apart",
     )
     words = ["train", "omitrans", "--data", str(tmp_path / "apart"), *ROLES, *SMALL, "--quiet"]
     assert main([*words, "--out", str(tmp_path / "run")]) == 2
     message = capsys.readouterr().err
-    assert "found 8 with the one and 10 with the other" in message
+    assert f"found 8 with the one and {counts} with both" in message
     assert "modis" in message
 
 

@@ -22,6 +22,22 @@ def test_unknown_outcomes_are_zero_and_marked():
         )
 
 
+def test_cells_that_are_not_measured_are_filled_where_asked():
+    data = make_data(
+        {"rna": np.array([[1.0, np.nan], [np.nan, 7.0]]), "drug": np.full((2, 1), np.nan)}
+    )
+    standard = STANDARD.replace(mean={"rna": jnp.ones(2), "drug": jnp.ones(1)})
+    filled = standard.replace(fill={"rna": jnp.array([0.25, 0.5])})
+    rows = jnp.arange(2)
+    for batch in (
+        gather(data, filled, rows, jnp.ones(2)),
+        gather_views(data, filled, dict.fromkeys(VIEWS, rows), {v: jnp.ones(2) for v in VIEWS}),
+    ):
+        np.testing.assert_array_equal(batch.x["rna"], [[0, 0.5], [0.25, 6]])
+        np.testing.assert_array_equal(batch.x["drug"], [[0], [0]])
+        np.testing.assert_array_equal(batch.observed["rna"], [[True, False], [False, True]])
+
+
 def test_each_view_has_the_outcomes_of_its_rows():
     data = make_data(VIEWS, targets=TARGETS)
     rows = {"rna": jnp.array([0]), "drug": jnp.array([1])}

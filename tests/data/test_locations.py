@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,6 +109,15 @@ def test_marked_probes_go_as_a_union_and_each_is_told_why():
     assert told.to_dict() == {"cg2": "marked as snp", "cg4": "marked as snp, non_cpg"}
 
 
+def test_a_mark_in_the_table_of_one_view_is_enough():
+    data = cohort()
+    genes = pd.DataFrame({"chromosome": ["1", "2", "3"]}, index=list("abc"))
+    data = replace(data, features={**data.features, "rna": genes})
+    fitted = fit_preprocess(data, config(excluded=("snp",)))
+    assert names(fitted) == ["cg1", "cg3", "cg5", "cg6"]
+    assert fitted.views["rna"].features.tolist() == list("abc")
+
+
 def test_low_variance_is_judged_on_training_rows():
     data = cohort()
     first = data.samples[:20]
@@ -131,7 +142,8 @@ def test_missing_cells_of_measured_samples_become_the_training_mean(tmp_path):
         assert values[3, 0] == pytest.approx(mean, rel=1e-6)
         assert np.isnan(values[39]).all()
         assert np.isfinite(values[:39]).all()
-    assert Preprocess.load(tmp_path).views["rna"].fill is None
+    assert np.isnan(fitted.arrays(cohort(holes=True))["methylation"][39]).all()
+    assert len(Preprocess.load(tmp_path).views["rna"].fill) == len(fitted.views["rna"].features)
 
 
 @pytest.mark.parametrize(

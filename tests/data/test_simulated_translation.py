@@ -1,16 +1,19 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxomics.cli import main
-from jaxomics.comparators import registry, ridge
+from jaxomics.comparators import lasso, registry, ridge
 from jaxomics.comparators.regression import Directed
 from jaxomics.data.io import read_cohort
 from jaxomics.data.locations import location_order
 from jaxomics.data.simulated_translation import LABEL, Shares, simulate_translation
 from jaxomics.errors import InputError
+from jaxomics.estimator import Estimator
 from jaxomics.metrics.translation import feature_r2, translation_scores
+from jaxomics.presets import preset
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +87,7 @@ def test_simple_methods_come_in_the_order_to_be_expected(sim):
         "mean": None,
         "linear": Directed(("rna",)),
         "ridge": ridge.Config(("rna",), components=None),
+        "lasso": lasso.Config(("rna",)),
     }
     found = {}
     for name, config in configs.items():
@@ -91,7 +95,30 @@ def test_simple_methods_come_in_the_order_to_be_expected(sim):
         predicted = fit.reconstruct({"methylation": x[~train]})["rna"]
         found[name] = translation_scores(y[~train], predicted)["median_r2"]
     best = translation_scores(y[~train], sim.signal.to_numpy()[~train])["median_r2"]
-    assert found["mean"] < 0.05 < found["linear"] < found["ridge"] < best
+    assert found["mean"] < 0.05 < found["linear"] < min(found["ridge"], found["lasso"])
+    assert max(found["ridge"], found["lasso"]) < best
+
+
+@pytest.mark.slow
+def test_a_distance_beats_a_conditional_gan(sim):
+    """With equal networks and steps; docs/results/omitrans.md has trainings to the end."""
+    cohort, plain = sim.cohort, preset("omitrans", "recommended")
+    test = cohort.select_samples(cohort.samples[240:])
+    found = {}
+    for weight in (100.0, 0.0):
+        settings = replace(
+            plain,
+            config=replace(
+                plain.config, source=("methylation",), target=("rna",), gan="vanilla", hidden=(64,)
+            ),
+            hyper=plain.hyper.replace(distance_weight=weight),
+            train=replace(plain.train, epochs=100, ensemble=1),
+        )
+        fitted = Estimator(settings, model="omitrans").fit(cohort, samples=cohort.samples[:240])
+        made = fitted.translate(test, source=("methylation",), target="rna")
+        truth = test.table("rna")[made.columns].to_numpy()
+        found[weight] = translation_scores(truth, made.to_numpy())["median_r2"]
+    assert found[100.0] > max(found[0.0], 0) + 0.1
 
 
 @pytest.mark.parametrize(

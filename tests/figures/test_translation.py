@@ -60,3 +60,19 @@ def colours(axes) -> dict[str, str]:
         str(points.get_label()).split(" ")[0]: to_hex(points.get_facecolor()[0])
         for points in axes.collections
     }
+
+
+def test_markers_tell_a_second_label():
+    points = pd.DataFrame(np.arange(12.0).reshape(6, 2), columns=["a", "b"])
+    classes = pd.Series(["x", "y", "x", "y", "x", None], name="class")
+    kind = pd.Series(["measured"] * 3 + ["translated"] * 3)
+    (axes,) = embedded_panels({"both": (points, classes)}, kinds={"both": kind}).axes
+    drawn = {}
+    for group in axes.collections:
+        for place in np.asarray(group.get_offsets()).tolist():
+            drawn[place[0] / 2] = (len(group.get_paths()[0]), tuple(group.get_facecolor()[0]))
+    shape, colour = zip(*(drawn[sample] for sample in range(6)), strict=True)
+    assert len(set(shape[:3])) == len(set(shape[3:])) == 1 != len(set(shape))
+    assert colour[0] == colour[2] == colour[4] != colour[1] == colour[3]
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert told == ["x (3)", "y (2)", "not recorded (1)", "measured", "translated"]

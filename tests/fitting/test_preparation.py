@@ -86,13 +86,17 @@ def translator(**roles: tuple[str, ...]) -> Settings:
 
 def test_a_translator_trains_on_samples_with_both_views():
     settings = translator(source=("rna",), target=("protein",))
-    rows, told = choose_rows(cohort(), settings, cohort().samples, None, 0)
-    assert np.asarray(rows.train).tolist() == [4]
-    assert told == ["7 samples lack rna or protein, not trained on"]
+    views = cohort().views
+    wider = MultiOmics.from_tables({"rna": views["rna"], "protein": views["rna"][3:] * 2})
+    rows, told = choose_rows(wider, settings, wider.samples, None, 0)
+    assert np.asarray(rows.train).tolist() == [3, 4]
+    assert told == ["3 samples lack rna or protein, not trained on"]
 
 
-def test_views_without_shared_samples_cannot_be_translated():
+def test_views_without_two_shared_samples_cannot_be_translated():
     settings = translator(source=("rna",), target=("protein",))
+    with pytest.raises(InputError, match=r"2 samples or more with rna and protein.*1 with both"):
+        choose_rows(cohort(), settings, cohort().samples, None, 0)
     with pytest.raises(InputError, match=r"found 2 with the one and 1 with the other.*modis"):
         choose_rows(cohort(), settings, pd.Index(list("abh")), None, 0)
 

@@ -37,9 +37,11 @@ def cohort(sources: int = 10, targets: int = 7, rows: int = ROWS) -> tuple[DataS
     return spec, batch
 
 
-def stepped(config: Config, hyper: Hyper, steps: int) -> Any:
+def stepped(
+    config: Config, hyper: Hyper, steps: int, data: tuple[DataSpec, Batch] | None = None
+) -> Any:
     """The model, its data, its state before and after some steps, and the last metrics."""
-    spec, batch = cohort()
+    spec, batch = data or cohort()
     model, hyper = build(config, spec), jax.tree.map(jnp.float32, hyper)
 
     @jax.jit
@@ -91,7 +93,7 @@ def test_losses_by_hand():
 COMBINATIONS = {
     "generator alone": {"gan": "none"},
     "conditional GAN": {"gan": "lsgan"},
-    "penalty": {"gan": "wgan_gp", "discriminator_updates": 2},
+    "penalty": {"gan": "wgan-gp", "discriminator_updates": 2},
     "groups": {"generator": "fc_sep", "group_width": 5},
     "variational": {"generator": "fc_ved", "noise_dim": 3},
     "single": {"generator": "fc_single", "distance": "mse"},
@@ -121,6 +123,18 @@ def test_every_combination_steps_and_translates(name: str):
     if model.tasks.encode is not None:
         found = jax.eval_shape(model.tasks.encode, state.params, state.collections, batch)
         assert [part.shape for part in found] == [(ROWS, 4)] * 2
+
+
+@pytest.mark.slow
+def test_a_u_net_learns():
+    """Steps move it, stay finite, and bring the distance below that of zeros."""
+    config = Config(**SMALL, generator="unet", filters=2, gan="none")
+    hyper = Hyper(learning_rate=1e-2, dropout=0.0)
+    _, batch, before, after, metrics = stepped(config, hyper, 30, cohort(48, 64))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.params))
+    moved = jax.tree.map(lambda old, new: bool((old != new).any()), before.params, after.params)
+    assert any(jax.tree.leaves(moved[GENERATOR]))
+    assert float(metrics["distance"]) < 0.9 * float(jnp.abs(batch.x["a"]).mean())
 
 
 def test_the_penalty_holds_the_discriminators_slope():
