@@ -179,7 +179,7 @@ def draw(
     figures = {
         "r2_samples": r2_histogram(samples, "samples", heading=options.shown),
         "r2_features": r2_histogram(genes, "features", positive=True, heading=options.shown),
-        "best_features": best_features(truth, made, genes),
+        "best_features": best_features(truth, made, genes[np.ptp(values[0], axis=0) > 0]),
         "embedding": embedding(classifier, cohort, parts[0], options),
     }
     for name, figure in figures.items():
