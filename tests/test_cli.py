@@ -277,7 +277,8 @@ def test_new_samples_need_only_some_views(
     table.to_csv(new / "proteomics.csv")
     assert main(["impute", str(run), "--data", str(new), "--out", str(tmp_path / "done")]) == 0
     notes = capsys.readouterr().err
-    assert "proteomics: 21 of 24 features found, 3 absent, 1 column not used" in notes
+    assert "proteomics: 21 of 24 features found, 3 absent (GENE" in notes
+    assert "), 1 column not used by the model" in notes
     assert "drugresponse: not in the data" in notes
     assert read_indexed(tmp_path / "done" / "drugresponse.parquet").shape == (1, 16)
 

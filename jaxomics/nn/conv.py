@@ -4,6 +4,8 @@ Arrays are [b, length, channels]. Convolutions have 9 taps, keep the length, and
 a batch norm follows.
 """
 
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -20,12 +22,15 @@ TAPS = 9
 def max_pool(x: Array, ratio: int) -> Array:
     """Return the maxima of consecutive stretches of `ratio` positions; a rest on the right is lost.
 
+    In pairs: the gradient of `jnp.max` divides by how often the maximum occurs, which is 0 times
+    where the compiler computes x twice with different rounding.
+
     >>> max_pool(jnp.array([[[1.0], [3.0], [2.0]]]), 2).tolist()
     [[[3.0]]]
     """
     samples, length, channels = x.shape
-    kept = x[:, : length // ratio * ratio]
-    return jnp.max(kept.reshape(samples, length // ratio, ratio, channels), axis=2)
+    kept = x[:, : length // ratio * ratio].reshape(samples, length // ratio, ratio, channels)
+    return reduce(jnp.maximum, (kept[:, :, i] for i in range(ratio)))
 
 
 def resized(x: Array, length: int) -> Array:

@@ -229,6 +229,9 @@ def test_downstream_statistics_of_two_folders(modules, folder, tmp_path, capsys)
     completed = tmp_path / "completed"
     completed.mkdir()
     write_table(pd.concat([protein, new]).rename_axis("sample"), completed / "protein.parquet")
+    full = tmp_path / "full"
+    full.mkdir()
+    write_table((protein / 2).rename_axis("sample"), full / "protein.parquet")
     measured = tmp_path / "measured"
     measured.mkdir()
     for name in ("protein", "labels"):
@@ -240,7 +243,7 @@ def test_downstream_statistics_of_two_folders(modules, folder, tmp_path, capsys)
     modules["downstream"].main(
         modules["downstream"].Options(
             measured, completed, "protein", tmp_path / "out", events="mut", covariates=("subtype",),
-            every=True, pairs=(f"{pairs}:400", str(pairs)), full=completed,
+            every=True, pairs=(f"{pairs}:400", str(pairs)), full=full,
             independent=completed / "protein.parquet",
         )
     )  # fmt: skip
