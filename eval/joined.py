@@ -28,7 +28,6 @@ from jaxomics.engine.fit import Recorder
 from jaxomics.engine.replicate import fit_many, repeat, stack
 from jaxomics.engine.state import Split
 from jaxomics.fitting.training import padded
-from jaxomics.inference.cohort import Member
 from jaxomics.inference.novelty import LEAST, Novelty, calibrate, fit_novelty
 from jaxomics.metrics.classification import PROBABILITY
 from jaxomics.models.base import Model
@@ -114,12 +113,10 @@ def speak(
         rows = start + block.complete.samples.get_indexer(block.test.samples)
         novelty = {}
         if settings.novelty:
-            trained_rows = np.asarray(splits[place].train)
-            members = [Member(*variables)]
+            rows_trained, named = np.asarray(splits[place].train), np.ones(len(CLASSES), bool)
             novelty = fit_novelty(
-                model, members, data, standards[place], trained_rows, labels[place],
-                len(CLASSES), seeds[place],
-            )  # fmt: skip
+                data, standards[place], rows_trained, labels[place], named, seeds[place]
+            )
         said.append(_said(model, variables, data, standards[place], rows, block, novelty))
     return said
 
@@ -180,19 +177,20 @@ def _nearest_means(x: np.ndarray, codes: Any, asked: np.ndarray, seed: int) -> n
     """Return certainties [asked rows, classes] of the nearest class mean; arguments as above.
 
     What no class mean resembles is of a class that the view lacks, by the same rule as for MODIS
-    (`jaxomics.inference.novelty`), with residuals from the nearest mean.
+    (`jaxomics.inference.novelty`).
     """
     found = np.unique(codes[codes >= 0])
     means = np.stack([x[codes == code].mean(axis=0) for code in found])
     nearest = NearestNeighbors(n_neighbors=1).fit(means)
-    own, place = (nearest.kneighbors(rows, return_distance=False)[:, 0] for rows in (x, asked))
+    place = nearest.kneighbors(asked, return_distance=False)[:, 0]
     chances = np.zeros((len(asked), len(CLASSES)))
     chances[np.arange(len(asked)), found[place]] = 1.0
     seen = np.isin(np.arange(len(CLASSES)), found)
     if seen.all() or (codes < 0).any() or len(x) < LEAST:
         return chances
-    novelty = calibrate(x - means[own], np.ones(x.shape, bool), seen, seed)
-    return novelty.share(chances, novelty.degree(asked - means[place], np.ones(asked.shape, bool)))
+    lacking = 1.0 - seen.mean()  # classes are of equal size
+    novelty = calibrate(x, np.ones(x.shape, bool), codes, seen, lacking, seed)
+    return novelty.share(chances, novelty.degree(asked, np.ones(asked.shape, bool)))
 
 
 SIMPLE: dict[str, Callable[[np.ndarray, Any, np.ndarray, int], np.ndarray]] = {
@@ -237,8 +235,8 @@ def _said(
         own = source == view
         chances[own] = np.asarray(jax.nn.softmax(logits[view]))[own]
         if view in novelty:
-            left = np.asarray(batch.x[view] - written[view])[own]
-            new = novelty[view].degree(left, np.asarray(batch.observed[view])[own])
+            x, observed = (np.asarray(a[view])[own] for a in (batch.x, batch.observed))
+            new = novelty[view].degree(x, observed)
             chances[own] = novelty[view].share(chances[own], new)
     return Said(
         _predictions(block.test, source, chances),

@@ -267,9 +267,9 @@ class Estimator(Filler):
         self.factors_ = completion.factors
         if settings.novelty and self._learns_classes():
             self.novelty_ = fit_novelty(
-                self.model_, self.members_, data, self.standard_, np.asarray(split.train),
-                self._classes().codes(cohort), len(self.classes_), self.seed,
-                may_be_seen(self.classes_, self.seen_, self.spare_),
+                data, self.standard_, np.asarray(split.train), self._classes().codes(cohort),
+                np.array([name not in self.spare_ for name in self.classes_]), self.seed,
+                may_be_seen(self.classes_, self.seen_),
             )  # fmt: skip
             self.notes_ += novelty_notes(self.novelty_, self.classes_)
 

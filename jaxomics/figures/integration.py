@@ -145,8 +145,9 @@ def translation_map(table: pd.DataFrame, heading: str = "") -> Figure:
     figure = new_figure(1.25 * whole.shape[1] + 3.2, 0.5 * len(whole) + 1.8)
     axes = figure.subplots()
     relative = values / np.nanmin(values, axis=0, keepdims=True)
-    image = axes.imshow(relative, cmap="YlOrBr", vmin=1, vmax=max(3.0, np.nanmax(relative)))
-    _write_cells(axes, values, "{:.4f}", relative > 0.65 * np.nanmax(relative))
+    most = max(3.0, float(np.nanmax(relative)))
+    image = axes.imshow(relative, cmap="YlOrBr", vmin=1, vmax=most, aspect="auto")
+    _write_cells(axes, values, "{:.4f}", relative > 0.65 * most)
     named = [f"from {shorten(plain(source))}" for source in wide.index]
     rows = [*named, *(FLOORS[str(metric)] for metric in beside.index)]
     _name_ticks(axes, rows, list(wide.columns))

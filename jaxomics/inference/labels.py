@@ -172,20 +172,19 @@ def labels_seen(
 
 
 def may_be_seen(
-    classes: Sequence[str], seen: Mapping[str, Collection[str]], spare: Container[str]
+    classes: Sequence[str], seen: Mapping[str, Collection[str]]
 ) -> dict[str, np.ndarray]:
     """Return bool [classes] by view: is its network no stranger to the class, as far as is known?
 
     Args:
       classes: names.
       seen: labels of training samples by view; those without one may be of any class.
-      spare: classes that no label has named, of which there is nothing to be a stranger to.
 
-    >>> may_be_seen(("a", "b", "class 1"), {"rna": ["a"]}, ("class 1",))["rna"].tolist()
-    [True, False, True]
+    >>> may_be_seen(("a", "b"), {"rna": ["a"]})["rna"].tolist()
+    [True, False]
     """
     return {
-        view: np.array([UNLABELLED in own or name in own or name in spare for name in classes])
+        view: np.array([UNLABELLED in own or name in own for name in classes])
         for view, own in seen.items()
     }
 

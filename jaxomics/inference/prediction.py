@@ -8,7 +8,7 @@ import pandas as pd
 from jaxomics.data.batch import Data, Standard
 from jaxomics.errors import InputError
 from jaxomics.inference.cohort import Member, assess, classify
-from jaxomics.inference.novelty import Novelty, residuals
+from jaxomics.inference.novelty import Novelty
 from jaxomics.inference.outcomes import Outcomes
 from jaxomics.metrics.classification import ALL, PROBABILITY
 from jaxomics.models.base import Model
@@ -48,8 +48,8 @@ def predict(
     if model.tasks.classify is not None:
         for view, values in classify(model, members, data, standard, seed).items():
             if view in novelty:
-                residual = residuals(model, members, data, standard, view)
-                new = novelty[view].degree(residual, np.asarray(data.observed[view]))
+                x = np.asarray(standard.apply(view, data.x[view]))
+                new = novelty[view].degree(x, np.asarray(data.observed[view]))
                 values = novelty[view].share(values, new)
             named = {f"{PROBABILITY}{name}": values[:, i] for i, name in enumerate(classes)}
             best = np.asarray(classes)[values.argmax(axis=1)]
