@@ -2,16 +2,18 @@
 
     python eval/unpaired.py --data DATA --out runs/unpaired --sets breast_subtypes coread_cms
 
-DATA holds folders of complete views with a class column, as `SETS` names them. In every seed 30 %
-of the samples, stratified by class, are the test; each of the others keeps one of its views, and
-some of its labels. One program trains all seeds and settings of a cohort. Test samples are shown
-one view at a time.
+DATA holds folders of views with a class column, as `SETS` names them; samples that have all views
+are taken. In every seed 30 % of them, stratified by class, are the test; each of the others keeps
+one of its views, and some of its labels. One program trains all seeds and settings of a cohort.
+Test samples are shown one view at a time.
 
 Settings: all labels; 10 % and 2 % of them in each view, at least one per class (2 % is left out
-where these are the same labels); and all labels but for one view, which has none. Beside the class
-of MODIS stand logistic regression on the same view with the same labels, and the most frequent
-class. Translated views are compared with ridge regression that was trained on the same samples
-with all their views (pairs that MODIS does not have), and with the mean of the class that logistic
+where these are the same labels); all labels but for one view, which has none; and all labels, but
+one view without any sample of one class (another one in each seed). Beside the class of MODIS stand
+logistic regression on the same view with the same labels, and the most frequent class; where a
+class is missing, MODIS without its rule for such classes, and the regression with that rule.
+Translated views are compared with ridge regression that was trained on the same samples with all
+their views (pairs that MODIS does not have), and with the mean of the class that logistic
 regression finds.
 
 About 10 minutes on 2 cores. Writes `classes.parquet` and `translation.parquet`, and prints means
@@ -19,6 +21,7 @@ and standard deviations over seeds; docs/results/modis_real.md has them.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,17 +36,24 @@ from jaxomics.crossval.classes import class_chances
 from jaxomics.data.container import MultiOmics
 from jaxomics.data.io import write_table
 from jaxomics.data.split import make_folds
-from jaxomics.data.unpair import make_unpaired, mask_labels
+from jaxomics.data.unpair import drop_pair, make_unpaired, mask_labels
 from jaxomics.engine.fit import Recorder
 from jaxomics.estimator import Estimator
 from jaxomics.metrics.classification import PROBABILITY, class_text, evaluate_classes
 
-SETS = {"breast_subtypes": "subtype", "coread_cms": "cms_label", "brca_tcga348": "cluster_name"}
+SETS = {
+    "breast_subtypes": "subtype",
+    "coread_cms": "cms_label",
+    "brca_tcga348": "cluster_name",
+    "tcga_survival": "cohort",
+}
 """Cohort and its class column."""
 
 LABEL = "class"
 BATCH = 16
 SHARES = {"100 %": 1.0, "10 %": 0.1, "2 %": 0.02}
+KINDS = ("share", "silent", "missing")
+"""Settings: a share of the labels, a view without any, a view without one class."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ class Options:
       data: folder with the cohorts.
       out: where tables go.
       sets: names of cohorts.
+      kinds: of settings, of `KINDS`.
       seeds: divisions of the samples, and trainings.
       first_seed: of them.
       steps: of training, at least.
@@ -62,6 +73,7 @@ class Options:
     data: Path
     out: Path
     sets: tuple[str, ...] = tuple(SETS)
+    kinds: tuple[str, ...] = KINDS
     seeds: int = 5
     first_seed: int = 0
     steps: int = 500
@@ -77,6 +89,7 @@ class Block:
       train: unpaired and partly labelled; sample names bear the block.
       paired: the same samples with all views and labels.
       test: complete samples with labels.
+      missing: view and class without training samples.
     """
 
     setting: str
@@ -84,6 +97,7 @@ class Block:
     train: MultiOmics
     paired: MultiOmics
     test: MultiOmics
+    missing: tuple[str, str] | None = None
 
 
 def main(options: Options) -> None:
@@ -92,45 +106,52 @@ def main(options: Options) -> None:
     for name in options.sets:
         cohort = load(options.data / name, SETS[name])
         seeds = range(options.first_seed, options.first_seed + options.seeds)
-        blocks = [block for seed in seeds for block in make_blocks(cohort, seed)]
+        blocks = [block for seed in seeds for block in make_blocks(cohort, seed, options.kinds)]
         for block, estimator in zip(blocks, fitted(blocks, options, name), strict=True):
             about = {"dataset": name, "setting": block.setting, "seed": block.seed}
             classes.append(score_classes(block, estimator).assign(**about))
             if block.setting in SHARES:
                 translations.append(score_translations(block, estimator).assign(**about))
     for name, tables in {"classes": classes, "translation": translations}.items():
+        if not tables:
+            continue
         whole = pd.concat(tables, ignore_index=True)
         write_table(whole, options.out / f"{name}.parquet", overwrite=True)
         print(f"{name}\n{summary(whole)}\n")
 
 
 def load(folder: Path, label: str) -> MultiOmics:
-    """Read a cohort, and keep its class as the only label column."""
+    """Read a cohort, keep complete samples, and their class as the only label column."""
     cohort = jaxomics.read_cohort(folder)
     text = class_text(pd.Series(cohort.labels[label]))
-    known = text.notna().to_numpy()
+    known = text.notna().to_numpy() & np.all([cohort.present(v) for v in cohort.views], axis=0)
     return replace(cohort, labels=pd.DataFrame({LABEL: text})).select_samples(cohort.samples[known])
 
 
-def make_blocks(cohort: MultiOmics, seed: int) -> Iterator[Block]:
+def make_blocks(cohort: MultiOmics, seed: int, kinds: tuple[str, ...]) -> Iterator[Block]:
     """Yield the settings of a seed: they share test samples and unpairing."""
     tenths = [fold.test for fold in make_folds(cohort, 10, seed=seed, stratify=LABEL)]
     test = cohort.select_samples(np.concatenate(tenths[:3]))
     paired = cohort.select_samples(cohort.samples.difference(test.samples))
     unpaired = make_unpaired(paired, LABEL, seed)
     numbers = set()
-    for setting, share in SHARES.items():
+    for setting, share in SHARES.items() if "share" in kinds else ():
         labelled = keep_labels(unpaired, share, seed)
         number = int(labelled.labels[LABEL].notna().sum())
         if number in numbers:
             continue
         numbers.add(number)
         yield Block(setting, seed, renamed(labelled, f"{setting} {seed}"), paired, test)
-    for view in cohort.views:
+    for view in cohort.views if "silent" in kinds else ():
         setting = f"none in {view}"
         labels = unpaired.labels.mask(unpaired.present(view)[:, None])
         train = renamed(replace(unpaired, labels=labels), f"{setting} {seed}")
         yield Block(setting, seed, train, paired, test)
+    classes = sorted(unpaired.labels[LABEL].unique())
+    for i, view in enumerate(cohort.views if "missing" in kinds else ()):
+        setting, name = f"no sample of one class in {view}", classes[(seed + i) % len(classes)]
+        train = renamed(drop_pair(unpaired, view, LABEL, name), f"{setting} {seed}")
+        yield Block(setting, seed, train, paired, test, (view, name))
 
 
 def keep_labels(cohort: MultiOmics, share: float, seed: int) -> MultiOmics:
@@ -177,13 +198,48 @@ def fitted(blocks: list[Block], options: Options, name: str) -> Iterator[Estimat
 
 
 def score_classes(block: Block, estimator: Estimator) -> pd.DataFrame:
-    """Return accuracy and balanced accuracy per method and view, on the test samples."""
+    """Return accuracy and balanced accuracy per method and view, on the test samples.
+
+    Where a class is missing from a view, also which share of its samples there get it
+    (`missing_recall`), and which share of the others do (`mistaken`).
+    """
     said = estimator.predict(block.test)
+    methods = {"modis": said, **simple(block, estimator.classes_, said)}
+    if block.missing:
+        methods |= with_and_without_rule(block, estimator, methods["logistic"])
     tables = []
-    for model, table in {"modis": said, **simple(block, estimator.classes_, said)}.items():
-        scores = evaluate_classes(table, block.test.labels[LABEL], model=model).scores
-        tables.append(scores[["model", "view", "metric", "value"]])
+    for model, table in methods.items():
+        found = evaluate_classes(table, block.test.labels[LABEL], model=model)
+        tables.append(found.scores[["model", "view", "metric", "value"]])
+        if block.missing:
+            view, name = block.missing
+            own = table[table["view"] == view].set_index("sample")["class"] == name
+            new = block.test.labels[LABEL].loc[own.index] == name
+            values = [own[new].mean(), own[~new].mean()]
+            metrics = ["missing_recall", "mistaken"]
+            row = {"model": model, "view": view, "metric": metrics, "value": values}
+            tables.append(pd.DataFrame(row))
     return pd.concat(tables, ignore_index=True)
+
+
+def with_and_without_rule(
+    block: Block, estimator: Estimator, logistic: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Return predictions of MODIS without, and of the regression with, the rule of novelty."""
+    plain = copy(estimator)
+    plain.novelty_ = {}
+    ruled = logistic.copy()
+    data, classes = estimator.data(block.test), np.asarray(estimator.classes_)
+    columns = [f"{PROBABILITY}{name}" for name in classes]
+    for view, novelty in estimator.novelty_.items():
+        x = np.asarray(estimator.standard_.apply(view, data.x[view]))
+        new = novelty.degree(x, np.asarray(data.observed[view]))
+        own = (ruled["view"] == view).to_numpy()
+        places = block.test.samples.get_indexer(pd.Index(ruled.loc[own, "sample"]))
+        shared = novelty.share(ruled.loc[own, columns].to_numpy(), new[places])
+        ruled.loc[own, columns] = shared
+        ruled.loc[own, "class"] = classes[shared.argmax(axis=1)]
+    return {"modis without rule": plain.predict(block.test), "logistic with rule": ruled}
 
 
 def simple(block: Block, classes: tuple[str, ...], like: pd.DataFrame) -> dict[str, pd.DataFrame]:
