@@ -51,6 +51,7 @@ SETS = {
 
 LABEL = "class"
 BATCH = 16
+"""Rows of a view in a step, or all of the smallest view."""
 SHARES = {"100 %": 1.0, "10 %": 0.1, "2 %": 0.02}
 KINDS = ("share", "silent", "missing")
 """Settings: a share of the labels, a view without any, a view without one class."""
@@ -121,11 +122,13 @@ def main(options: Options) -> None:
 
 
 def load(folder: Path, label: str) -> MultiOmics:
-    """Read a cohort, keep complete samples, and their class as the only label column."""
+    """Read a cohort, keep complete samples, measured features, and the class as only label."""
     cohort = jaxomics.read_cohort(folder)
     text = class_text(pd.Series(cohort.labels[label]))
     known = text.notna().to_numpy() & np.all([cohort.present(v) for v in cohort.views], axis=0)
-    return replace(cohort, labels=pd.DataFrame({LABEL: text})).select_samples(cohort.samples[known])
+    kept = cohort.select_samples(cohort.samples[known])
+    views = {view: table.dropna(axis=1, how="all") for view, table in kept.views.items()}
+    return MultiOmics.from_tables(views, pd.DataFrame({LABEL: text[known]}))
 
 
 def make_blocks(cohort: MultiOmics, seed: int, kinds: tuple[str, ...]) -> Iterator[Block]:
@@ -181,6 +184,7 @@ def fitted(blocks: list[Block], options: Options, name: str) -> Iterator[Estimat
     }
     whole = MultiOmics.from_tables(tables, pd.concat([block.train.labels for block in blocks]))
     least = min(len(table) for block in blocks for table in block.train.views.values())
+    batch = min(BATCH, least)
     chosen = jaxomics.preset("modis", "recommended")
     settings = replace(
         chosen,
@@ -188,7 +192,7 @@ def fitted(blocks: list[Block], options: Options, name: str) -> Iterator[Estimat
             chosen.config, latent=32, hidden=(128, 128, 128), discriminator=(256, 128, 64)
         ),
         hyper=chosen.hyper.replace(learning_rate=1e-3),
-        train=replace(chosen.train, epochs=-(-options.steps // (least // BATCH)), batch_size=BATCH),
+        train=replace(chosen.train, epochs=-(-options.steps // (least // batch)), batch_size=batch),
         label=LABEL,
     )
     estimators = [Estimator(settings, model="modis", seed=block.seed) for block in blocks]

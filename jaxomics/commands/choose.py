@@ -181,8 +181,8 @@ def _with_novelty(base: type[Any], defaults: Settings) -> type[Any]:
         """Options about what to fit.
 
         Attributes:
-          novelty: take a sample that resembles no training sample of its view for one of the
-            classes that the view was not trained on.
+          novelty: take a sample that is like no class of its view for one of the classes that
+            the view was not trained on.
         """
 
         novelty: bool = defaults.novelty

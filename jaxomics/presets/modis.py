@@ -33,7 +33,7 @@ RECOMMENDED = replace(
 )
 """Classes are drawn equally often, so that a rare one is learned and the entropy term, which wants
 classes used equally, is right. The views are pushed less to look alike, so that a view which lacks
-a class is not made to show it, and a sample that resembles nothing that its view was trained on is
+a class is not made to show it, and a sample that is like no class that its view was trained on is
 taken for the class that the view lacks (`jaxomics.inference.novelty`). docs/results/modis.md has
 the numbers."""
 

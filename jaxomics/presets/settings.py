@@ -27,8 +27,8 @@ class Settings:
       outcomes: which label columns are predicted beside the class, by models that can.
       residual_factors: let measured cells correct hidden cells of the same view, through a factor
         model of the residuals.
-      novelty: let models that name the class from single views take a sample that resembles no
-        training sample of its view for one of the classes that the view was not trained on.
+      novelty: let models that name the class from single views take a sample that is like no
+        class of its view for one of the classes that the view was not trained on.
     """
 
     config: Any
