@@ -268,7 +268,8 @@ def regressed(block: Block, classes: tuple[str, ...], view: str) -> np.ndarray:
     labels = block.train.labels[LABEL].reindex(table.index)
     known = labels.notna().to_numpy()
     mean = table.mean().fillna(0)
-    x, asked = (t.fillna(mean).to_numpy() for t in (table[known], block.test.table(view)))
+    seen = block.test.table(view)[table.columns]
+    x, asked = (t.fillna(mean).to_numpy() for t in (table[known], seen))
     return class_chances(x, labels[known], asked, classes)
 
 
@@ -282,15 +283,16 @@ def score_translations(block: Block, estimator: Estimator) -> pd.DataFrame:
         for target in block.test.views:
             if target == source:
                 continue
-            truth = block.test.array(target)
-            own = block.train.views[target]
+            written = estimator.translate(block.test, source=source, target=target)
+            truth = block.test.table(target)[written.columns].to_numpy()
+            own = block.train.views[target][written.columns]
             mean = own.mean()
             labels = block.train.labels[LABEL].reindex(own.index)
             means = own.groupby(labels).mean().reindex(classes).fillna(mean)
             said = {
-                "modis": estimator.translate(block.test, source=source, target=target).to_numpy(),
+                "modis": written.to_numpy(),
                 "class mean": means.loc[best].to_numpy(),
-                "ridge on pairs": ridge(block, source, target),
+                "ridge on pairs": ridge(block, source, target)[written.columns].to_numpy(),
             }
             baseline = np.nansum((truth - mean.to_numpy()) ** 2)
             for model, values in said.items():
@@ -300,12 +302,13 @@ def score_translations(block: Block, estimator: Estimator) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
-def ridge(block: Block, source: str, target: str) -> np.ndarray:
+def ridge(block: Block, source: str, target: str) -> pd.DataFrame:
     """Return the target view by ridge regression that was trained on all views of the samples."""
     both = {view: block.paired.array(view) for view in (source, target)}
     model = registry.get("ridge").fit(both, block.seed)
     empty = np.full_like(block.test.array(target), np.nan)
-    return model.reconstruct({source: block.test.array(source), target: empty})[target]
+    values = model.reconstruct({source: block.test.array(source), target: empty})[target]
+    return pd.DataFrame(values, columns=block.test.table(target).columns)
 
 
 def summary(table: pd.DataFrame) -> str:
