@@ -177,7 +177,7 @@ def renamed(cohort: MultiOmics, prefix: str) -> MultiOmics:
 
 
 def fitted(blocks: list[Block], options: Options, name: str) -> Iterator[Estimator]:
-    """Train MODIS on every block, all by one program."""
+    """Train MODIS (preset `small`, with other epochs) on every block, by one program."""
     tables = {
         view: pd.concat([block.train.views[view] for block in blocks])
         for view in blocks[0].train.views
@@ -185,13 +185,9 @@ def fitted(blocks: list[Block], options: Options, name: str) -> Iterator[Estimat
     whole = MultiOmics.from_tables(tables, pd.concat([block.train.labels for block in blocks]))
     least = min(len(table) for block in blocks for table in block.train.views.values())
     batch = min(BATCH, least)
-    chosen = jaxomics.preset("modis", "recommended")
+    chosen = jaxomics.preset("modis", "small")
     settings = replace(
         chosen,
-        config=replace(
-            chosen.config, latent=32, hidden=(128, 128, 128), discriminator=(256, 128, 64)
-        ),
-        hyper=chosen.hyper.replace(learning_rate=1e-3),
         train=replace(chosen.train, epochs=-(-options.steps // (least // batch)), batch_size=batch),
         label=LABEL,
     )
