@@ -16,8 +16,8 @@ Translated views are compared with ridge regression that was trained on the same
 their views (pairs that MODIS does not have), and with the mean of the class that logistic
 regression finds.
 
-About 10 minutes on 2 cores. Writes `classes.parquet` and `translation.parquet`, and prints means
-and standard deviations over seeds; docs/results/modis_real.md has them.
+About 10 minutes for a cohort on 2 cores. Writes `classes.parquet` and `translation.parquet`, and
+prints means and standard deviations over seeds; docs/results/modis_real.md has them.
 """
 
 from collections.abc import Iterator

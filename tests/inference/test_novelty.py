@@ -1,6 +1,7 @@
 """Novelty: samples of a class that a view has not seen are found, and others are left alone."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +29,7 @@ from jaxomics.inference.novelty import (
 from jaxomics.metrics.classification import PROBABILITY
 from jaxomics.models.modis import Config
 from jaxomics.presets import preset
+from jaxomics.runfolder import describe_run, finish_run, load_run, start_run
 
 FEATURES, CLASSES = 20, ("a", "b", "c")
 MEANS = np.random.default_rng(5).normal(scale=2.0, size=(5, FEATURES))
@@ -214,7 +216,7 @@ def cohorts() -> tuple[MultiOmics, MultiOmics]:
     return drop_pair(make_unpaired(train, "class", seed=0), "x", "class", "c"), test
 
 
-def test_a_class_that_a_view_lacks_is_found(cohorts: tuple[MultiOmics, MultiOmics]):
+def test_a_class_that_a_view_lacks_is_found(cohorts: tuple[MultiOmics, MultiOmics], tmp_path: Path):
     train, test = cohorts
     settings = preset("modis", "recommended")
     settings = replace(
@@ -227,6 +229,11 @@ def test_a_class_that_a_view_lacks_is_found(cohorts: tuple[MultiOmics, MultiOmic
     fitted = Estimator(settings, model="modis", seed=0).fit(train)
     assert list(fitted.novelty_) == ["x"]
     assert any("taken for c" in note for note in fitted.notes_)
+    start_run(tmp_path / "run", describe_run(fitted, train, None))
+    finish_run(tmp_path / "run", fitted)
+    loaded = load_run(tmp_path / "run")
+    assert isinstance(loaded, Estimator)
+    pd.testing.assert_frame_equal(loaded.predict(test), fitted.predict(test))
     said = fitted.predict(test).set_index("sample")
     truth = test.labels["class"]
     for view in ("x", "y"):
